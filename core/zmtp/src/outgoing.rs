@@ -1,0 +1,101 @@
+//! What is on its way to one peer.
+
+use bytes::{Bytes, BytesMut};
+
+use crate::Message;
+
+/// Bodies below this are copied next to their envelope; others are sent from where they are.
+const COPIED_BODY_BYTES: usize = 4096;
+/// The first allocation of a batch.
+const FIRST_RESERVE_BYTES: usize = 256;
+
+/// Messages on their way to one peer, encoded, in order.
+///
+/// Envelopes and small bodies share one contiguous buffer, large bodies stay where they were
+/// received, and a connection writes all of it at once.
+#[derive(Debug, Default)]
+pub struct Batch {
+    chunks: Vec<Chunk>,
+    tail: BytesMut,
+    chunked_bytes: usize,
+}
+
+/// Consecutive bytes of a batch.
+#[derive(Debug)]
+pub(crate) struct Chunk {
+    pub(crate) bytes: Bytes,
+    /// What the chunk keeps alive beside its own bytes.
+    pub(crate) excess_bytes: usize,
+}
+
+impl Batch {
+    /// An empty batch, which has allocated nothing.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Appends one message: the frames that `encode` writes (see [`Message::encode_frame`]), then
+    /// those of the body that it returns. The last frame that it writes must say that more follow
+    /// if, and only if, there is a body with frames.
+    pub fn push<'a>(&mut self, encode: impl FnOnce(&mut BytesMut) -> Option<&'a Message>) {
+        if self.tail.capacity() == 0 {
+            self.tail.reserve(FIRST_RESERVE_BYTES);
+        }
+        let Some(body) = encode(&mut self.tail) else {
+            return;
+        };
+        let encoded = body.encoded();
+        if encoded.len() < COPIED_BODY_BYTES {
+            self.tail.extend_from_slice(encoded);
+            return;
+        }
+        self.close_tail();
+        self.chunked_bytes += encoded.len();
+        self.chunks.push(Chunk {
+            bytes: encoded.clone(),
+            excess_bytes: body.held_bytes() - encoded.len(),
+        });
+    }
+
+    /// Appends one message as it is.
+    pub fn push_message(&mut self, message: &Message) {
+        self.push(|_| Some(message));
+    }
+
+    /// The bytes that will be written.
+    pub fn len_bytes(&self) -> usize {
+        self.chunked_bytes + self.tail.len()
+    }
+
+    /// Whether there is nothing to write.
+    pub fn is_empty(&self) -> bool {
+        self.len_bytes() == 0
+    }
+
+    pub(crate) fn into_chunks(mut self) -> impl Iterator<Item = Chunk> {
+        let is_last = !self.tail.is_empty();
+        self.close_tail();
+        if let Some(last) = self.chunks.last_mut()
+            && is_last
+        {
+            last.excess_bytes = self.tail.capacity();
+        }
+        self.chunks.into_iter()
+    }
+
+    /// Makes a chunk of the tail, whose unused room stays for the next envelope.
+    fn close_tail(&mut self) {
+        if self.tail.is_empty() {
+            return;
+        }
+        let bytes = self.tail.split().freeze();
+        self.chunked_bytes += bytes.len();
+        self.chunks.push(Chunk {
+            bytes,
+            excess_bytes: 0,
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests;
