@@ -1,0 +1,277 @@
+//! A daemon as a process: what it prints, how signals end it, its exit codes.
+#![expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
+
+use std::env;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::process::{Child, Command, Output, Stdio};
+
+use serde_json::Value;
+
+/// `examples/daemon.rs`, which cargo builds with the tests.
+fn example() -> Command {
+    program("daemon")
+}
+
+fn program(example: &str) -> Command {
+    let tests = env::current_exe().unwrap();
+    let path = tests
+        .ancestors()
+        .nth(2)
+        .unwrap()
+        .join("examples")
+        .join(example);
+    assert!(
+        path.is_file(),
+        "{} is built by `cargo test` of the whole package",
+        path.display()
+    );
+    let mut command = Command::new(path);
+    command
+        .env_clear()
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    command
+}
+
+fn finished(command: &mut Command) -> Output {
+    command.output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+/// A daemon that serves; killed when dropped.
+struct Running {
+    child: Child,
+    lines: BufReader<std::process::ChildStdout>,
+    health: String,
+}
+
+impl Running {
+    fn start(arguments: &[&str]) -> Self {
+        let mut running = Self::spawn(example().args(["--health-port", "0"]).args(arguments));
+        running.line_of("example.started");
+        running
+    }
+
+    fn spawn(command: &mut Command) -> Self {
+        let mut child = command.spawn().unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap());
+        let mut running = Self {
+            child,
+            lines,
+            health: String::new(),
+        };
+        let address = running.line_of("daemon.health")["fields"]["address"].clone();
+        running.health = address.as_str().unwrap().to_owned();
+        running
+    }
+
+    /// Reads lines up to the one with this context.
+    fn line_of(&mut self, context: &str) -> Value {
+        loop {
+            let mut line = String::new();
+            assert_ne!(
+                self.lines.read_line(&mut line).unwrap(),
+                0,
+                "the log ended before {context}"
+            );
+            let line: Value = serde_json::from_str(&line).unwrap();
+            if line["context"] == context {
+                return line;
+            }
+        }
+    }
+
+    fn signal(&self, signal: &str) {
+        let pid = self.child.id().to_string();
+        assert!(
+            Command::new("kill")
+                .args([signal, &pid])
+                .status()
+                .unwrap()
+                .success()
+        );
+    }
+
+    fn get(&self, path: &str) -> String {
+        let mut stream = TcpStream::connect(&self.health).unwrap();
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    }
+
+    fn exit_code(&mut self) -> Option<i32> {
+        self.child.wait().unwrap().code()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn either_signal_drains_and_exits_0() {
+    for signal in ["-TERM", "-INT"] {
+        let mut daemon = Running::start(&[]);
+        assert!(daemon.get("/readyz").starts_with("HTTP/1.1 200 "));
+        daemon.signal(signal);
+        daemon.line_of("daemon.stopped");
+        assert_eq!(daemon.exit_code(), Some(0), "{signal}");
+    }
+}
+
+#[test]
+fn a_drain_is_seen_in_readyz_and_a_second_signal_ends_it_with_1() {
+    let mut daemon = Running::start(&["--drain", "1h", "--shutdown-timeout", "2h"]);
+    daemon.signal("-TERM");
+    daemon.line_of("daemon.drain");
+    while !daemon.get("/readyz").starts_with("HTTP/1.1 503 ") {}
+    assert!(daemon.get("/livez").starts_with("HTTP/1.1 200 "));
+    daemon.signal("-INT");
+    daemon.line_of("daemon.abort");
+    assert_eq!(daemon.exit_code(), Some(1));
+}
+
+#[test]
+fn a_drain_over_its_deadline_exits_1() {
+    let mut daemon = Running::start(&["--drain", "1h", "--shutdown-timeout", "1ms"]);
+    daemon.signal("-TERM");
+    let line = daemon.line_of("daemon.failed");
+    assert!(
+        line["message"]
+            .as_str()
+            .unwrap()
+            .contains("shutdown_timeout"),
+        "{line}"
+    );
+    assert_eq!(daemon.exit_code(), Some(1));
+}
+
+#[test]
+fn a_refused_configuration_exits_64_with_every_error() {
+    let output = finished(
+        example()
+            .args(["--broker-endpoint", "here"])
+            .env("PLANTD_EXAMPLE_HEALTH_PORT", "x"),
+    );
+    assert_eq!(output.status.code(), Some(64));
+    assert_eq!(text(&output.stdout), "");
+    let stderr = text(&output.stderr);
+    assert!(
+        stderr.contains("broker_endpoint = \"here\" (--broker-endpoint): expected tcp://host:port"),
+        "{stderr}"
+    );
+    assert!(
+        stderr
+            .contains("health_port = \"x\" (PLANTD_EXAMPLE_HEALTH_PORT): expected a whole number"),
+        "{stderr}"
+    );
+    assert_eq!(stderr.lines().count(), 3, "{stderr}");
+}
+
+#[test]
+fn a_taken_health_port_is_one_line_that_names_the_key_and_exits_1() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    let output = finished(example().args(["--health-port", &port]));
+    assert_eq!(output.status.code(), Some(1));
+    let stdout = text(&output.stdout);
+    assert_eq!(stdout.lines().count(), 1, "{stdout}");
+    assert!(
+        stdout.contains("health_port") && stdout.contains(&port) && stdout.contains("in use"),
+        "{stdout}"
+    );
+}
+
+#[test]
+fn a_log_file_that_cannot_be_opened_is_one_line_and_exits_1() {
+    let output = finished(example().args(["--log-file", "/nowhere/example.log"]));
+    assert_eq!(output.status.code(), Some(1));
+    let stderr = text(&output.stderr);
+    assert!(
+        stderr.lines().count() == 1 && stderr.contains("open log_file /nowhere/example.log: "),
+        "{stderr}"
+    );
+}
+
+#[test]
+fn help_and_version_print_and_exit_0() {
+    for (argument, expected) in [
+        ("--help", "--broker-endpoint"),
+        ("--version", "plantd-example 0.1.0"),
+    ] {
+        let output = finished(example().arg(argument));
+        assert_eq!(output.status.code(), Some(0));
+        assert!(text(&output.stdout).contains(expected));
+    }
+}
+
+#[test]
+fn a_reader_of_the_log_that_goes_away_stops_nobody() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("example.log");
+    let mut daemon = Running::start(&["--log-file", log.to_str().unwrap(), "--log-level", "trace"]);
+    daemon.lines = BufReader::new(
+        Command::new("true")
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap()
+            .stdout
+            .take()
+            .unwrap(),
+    );
+    assert!(daemon.get("/healthz").starts_with("HTTP/1.1 200 "));
+    daemon.signal("-TERM");
+    assert_eq!(daemon.exit_code(), Some(0));
+    let lines = std::fs::read_to_string(&log).unwrap();
+    assert!(
+        lines
+            .lines()
+            .any(|line| line.contains(r#""context":"daemon.stopped""#)),
+        "{lines}"
+    );
+}
+
+#[test]
+fn an_unset_health_port_serves_none() {
+    let mut child = example()
+        .env("PLANTD_EXAMPLE_HEALTH_PORT", "")
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap())
+        .read_line(&mut line)
+        .unwrap();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(line.contains("example.started"), "{line}");
+}
+
+#[test]
+fn a_part_has_its_own_configuration_health_and_service() {
+    let mut process = Running::spawn(program("parts").env("PLANTD_PART_ONE_HEALTH_PORT", "0"));
+    assert_eq!(process.line_of("part.started")["service"], "part-one");
+    assert!(process.get("/readyz").starts_with("HTTP/1.1 200 "));
+    process.signal("-TERM");
+    assert_eq!(process.line_of("daemon.stopped")["service"], "parts");
+    assert_eq!(process.exit_code(), Some(0));
+}
+
+#[test]
+fn a_refused_configuration_of_a_part_exits_64() {
+    let output = finished(program("parts").env("PLANTD_PART_ONE_HEALTH_PROT", "0"));
+    assert_eq!(output.status.code(), Some(64));
+    let stderr = text(&output.stderr);
+    assert!(
+        stderr.contains("the nearest known one is PLANTD_PART_ONE_HEALTH_PORT"),
+        "{stderr}"
+    );
+}
