@@ -1,0 +1,130 @@
+use std::collections::BTreeMap;
+use std::fs;
+
+use plantd_daemon::config::{Loaded, Sources, inconsistencies, load};
+
+use super::*;
+
+/// The file of the protocol paper, as it stands.
+const FILE: &str = r#"
+endpoint: "tcp://*:9797"
+client_endpoint: "tcp://127.0.0.1:9797"   # what others are told to dial
+log_level: "info"
+health_port: 8081
+buses:
+  - name: "metric"
+    frontend: "tcp://*:11000"
+    backend: "tcp://*:11001"
+    capture: "tcp://*:11002"
+"#;
+
+fn with_file(text: &str) -> Result<Loaded<Config>, String> {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("broker.yml"), text).unwrap();
+    let sources = Sources {
+        arguments: Vec::new(),
+        environment: BTreeMap::new(),
+        directories: vec![folder.path().to_owned()],
+    };
+    load(&sources).map_err(|errors| errors.to_string())
+}
+
+#[test]
+fn every_key_is_described_and_no_description_is_stale() {
+    assert_eq!(inconsistencies::<Config>(), [""; 0]);
+}
+
+#[test]
+fn the_papers_file_works_with_the_line_that_its_refusal_prints() {
+    let refusal = with_file(FILE).unwrap_err();
+    assert!(refusal.contains("    allow_anonymous: true"), "{refusal}");
+
+    let config = with_file(&format!("{FILE}allow_anonymous: true\n"))
+        .unwrap()
+        .config;
+    assert_eq!(
+        config.endpoint,
+        OneOrMore::one("tcp://*:9797".parse().unwrap())
+    );
+    assert_eq!(config.to_core(&[]).endpoints, ["tcp://127.0.0.1:9797"]);
+    assert_eq!(config.buses.len(), 1);
+}
+
+#[test]
+fn loopback_and_ipc_need_no_permission() {
+    let config = with_file("endpoint: ['tcp://127.0.0.1:0', 'ipc:///tmp/b.sock', 'tcp://[::1]:1']");
+    assert_eq!(config.unwrap().config.endpoint.iter().count(), 3);
+}
+
+#[test]
+fn every_fault_is_told_at_once() {
+    let text = "
+endpoint: [localhost:9797]
+client_endpoint: http://x
+heartbeat_interval: 5ms
+liveness: 1
+attempts: 0
+memory_limit: 1MiB
+limits: {connections: 0, frame: 9MiB, body: 1MiB, body_frames: 0, outbox_max: 1KiB}
+";
+    let refusal = with_file(text).unwrap_err();
+    for key in [
+        "endpoint",
+        "client_endpoint",
+        "heartbeat_interval",
+        "liveness",
+        "attempts",
+        "memory_limit",
+        "limits.connections",
+        "limits.frame",
+        "limits.body",
+        "limits.body_frames",
+        "limits.outbox_max",
+    ] {
+        assert!(
+            refusal.contains(&format!("\n  {key} = ")),
+            "{key} in {refusal}"
+        );
+    }
+}
+
+#[test]
+fn the_keys_reach_the_state_machine() {
+    let text = "
+heartbeat_interval: 200ms
+mdp03_heartbeat_interval: 300ms
+liveness: 4
+busy_liveness: 9
+queue_timeout: 0
+attempts: 7
+memory_limit: 128MiB
+limits: {frame: 1KiB, body: 2KiB, body_frames: 3, client_requests: 4, client_bytes: 5,
+         queue_requests: 6, queue_bytes: 7, names: 8, dead: 9, outbox: 10, outbox_max: 11}
+";
+    let core = with_file(text).unwrap().config.to_core(&[]);
+    let expected = broker::Config {
+        heartbeat_interval: Duration::from_millis(200),
+        mdp03_heartbeat_interval: Duration::from_millis(300),
+        liveness: 4,
+        busy_liveness: 9,
+        queue_timeout: Duration::ZERO,
+        attempts: 7,
+        endpoints: Vec::new(),
+        limits: broker::Limits {
+            frame_bytes: 1024,
+            body_bytes: 2048,
+            body_frames: 3,
+            client_requests: 4,
+            client_bytes: 5,
+            queue_requests: 6,
+            queue_bytes: 7,
+            names: 8,
+            dead: 9,
+            outbox_bytes: 10,
+            outbox_max_bytes: 11,
+            memory_bytes: 128 << 20,
+            ..broker::Limits::default()
+        },
+    };
+    assert_eq!(core, expected);
+}

@@ -1,0 +1,9 @@
+//! `plantd-broker`: the broker as a process.
+
+use std::process::ExitCode;
+
+use plantd_daemon::run_main;
+
+fn main() -> ExitCode {
+    run_main(plantd_broker::run)
+}

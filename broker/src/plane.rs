@@ -1,0 +1,176 @@
+//! The data plane: one thread with a runtime of its own.
+
+use std::io;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use plantd_daemon::Daemon;
+use plantd_daemon::health::Pulse;
+use plantd_mdp::Broker;
+use plantd_zmtp::{Endpoint, Listener, SessionConfig, Side, SocketType};
+use rand::TryRng;
+use rand::rngs::SysRng;
+use tokio::runtime;
+use tokio::sync::{mpsc, oneshot};
+use tracing::Span;
+
+use crate::Config;
+use crate::admission::Admission;
+use crate::listeners;
+use crate::metrics::Published;
+use crate::router::{ARRIVALS, Control, Inputs, NOTICES, Router};
+
+/// Why a broker cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// An endpoint cannot be had.
+    #[error("bind {endpoint}: set endpoint (PLANTD_BROKER_ENDPOINT, --endpoint) to another")]
+    Bind {
+        /// The endpoint.
+        endpoint: Endpoint,
+        /// The reason.
+        source: io::Error,
+    },
+    /// The operating system gives no thread, no reactor or no randomness.
+    #[error("start the data plane")]
+    System(#[from] io::Error),
+    /// The data plane ended before it had started.
+    #[error("the data plane ended while it started")]
+    Ended,
+}
+
+/// A broker that runs.
+#[derive(Debug)]
+pub struct Running {
+    endpoints: Vec<Endpoint>,
+    ended: oneshot::Receiver<()>,
+}
+
+/// Binds the endpoints and starts to route. The broker drains when the daemon is asked to stop.
+///
+/// # Errors
+/// When an endpoint cannot be bound, or the system has no means.
+pub async fn start(config: Config, daemon: &Daemon) -> Result<Running, StartError> {
+    let health = daemon.health.check("router");
+    let published = Published::register(&daemon.metrics);
+    let pulse = daemon.health.pulse("router", clock());
+    let (bound, binding) = oneshot::channel();
+    let (done, ended) = oneshot::channel();
+    let (controls, wishes) = mpsc::unbounded_channel();
+    let drain_after = drain_deadline(config.shared.shutdown_timeout.into());
+    let runtime = runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let part = Span::current();
+    if !config.buses.is_empty() {
+        tracing::warn!(
+            context = "broker.buses",
+            buses = config.buses.len(),
+            "buses are configured and not carried by this version"
+        );
+    }
+    thread::Builder::new()
+        .name("data-plane".to_owned())
+        .spawn(move || {
+            let _part = part.entered();
+            runtime.block_on(route(config, published, pulse, wishes, bound));
+            // Who no longer waits for the end does not need to know of it.
+            let _ = done.send(());
+        })?;
+    let endpoints = binding.await.map_err(|_| StartError::Ended)??;
+    health.up();
+    daemon.health.started();
+    for endpoint in &endpoints {
+        tracing::info!(context = "broker.bound", %endpoint, "clients and workers are served");
+    }
+
+    let shutdown = daemon.shutdown.clone();
+    tokio::spawn(async move {
+        shutdown.requested().await;
+        // A router that has ended needs no wish.
+        let _ = controls.send(Control::Drain);
+        tokio::time::sleep(drain_after).await;
+        let _ = controls.send(Control::DrainDeadline);
+    });
+    Ok(Running { endpoints, ended })
+}
+
+impl Running {
+    /// The endpoints as they were bound, with their actual ports.
+    pub fn endpoints(&self) -> &[Endpoint] {
+        &self.endpoints
+    }
+
+    /// Waits until the drain is done and every connection has ended.
+    ///
+    /// # Errors
+    /// When the data plane ended without having been asked to.
+    pub async fn ended(self) -> anyhow::Result<()> {
+        self.ended
+            .await
+            .map_err(|_| anyhow::anyhow!("the data plane stopped unexpectedly"))
+    }
+}
+
+async fn route(
+    config: Config,
+    published: Published,
+    pulse: Pulse,
+    controls: mpsc::UnboundedReceiver<Control>,
+    bound: oneshot::Sender<Result<Vec<Endpoint>, StartError>>,
+) {
+    let (listeners, router_seed) = match prepare(&config).await {
+        Ok(prepared) => prepared,
+        Err(error) => {
+            // Who started the broker waits for this.
+            let _ = bound.send(Err(error));
+            return;
+        }
+    };
+    let endpoints: Vec<Endpoint> = listeners.iter().map(|l| l.endpoint().clone()).collect();
+    let (accepted, arrivals) = mpsc::channel(ARRIVALS);
+    let (notices, taken) = mpsc::channel(NOTICES);
+    let limits = &config.limits;
+    let router = Router::new(
+        Broker::new(config.to_core(&endpoints), router_seed, clock()),
+        SessionConfig::new(Side::Binding, SocketType::Router),
+        Admission::new(limits.connections, limits.connections_per_address),
+        notices,
+        published,
+        pulse,
+    );
+    let accepting: Vec<_> = listeners
+        .into_iter()
+        .map(|listener| tokio::spawn(listeners::accept(listener, accepted.clone())))
+        .collect();
+    let _ = bound.send(Ok(endpoints));
+    let inputs = Inputs { arrivals, controls };
+    router.run(inputs, taken).await;
+    for task in accepting {
+        task.abort();
+    }
+}
+
+async fn prepare(config: &Config) -> Result<(Vec<Listener>, [u8; 32]), StartError> {
+    let mut seed = [0; 32];
+    SysRng.try_fill_bytes(&mut seed).map_err(io::Error::other)?;
+    let mut listeners = Vec::new();
+    for endpoint in config.endpoint.iter() {
+        let listener = Listener::bind(endpoint).await;
+        listeners.push(listener.map_err(|source| StartError::Bind {
+            endpoint: endpoint.clone(),
+            source,
+        })?);
+    }
+    Ok((listeners, seed))
+}
+
+/// When a drain that does not end is cut short: early enough for the rest to be written.
+fn drain_deadline(shutdown_timeout: Duration) -> Duration {
+    shutdown_timeout.mul_f64(0.8)
+}
+
+#[expect(clippy::disallowed_methods, reason = "the start, before any loop runs")]
+fn clock() -> Instant {
+    Instant::now()
+}

@@ -1,0 +1,370 @@
+//! The one owner of routing state (D3).
+//!
+//! A turn takes what is ready, hands it to the state machine, carries out its effects into a batch
+//! for each peer, and sends each batch once. How much waits in the outboxes is read at the
+//! beginning of a turn.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use plantd_daemon::health::Pulse;
+use plantd_mdp::Broker;
+use plantd_mdp::broker::{CloseReason as Expulsion, Event, Origin, Output, PeerId};
+use plantd_zmtp::{Batch, CloseReason, Connection, Notice, Peer, SessionConfig, SocketType};
+use slotmap::SlotMap;
+use tokio::sync::mpsc;
+use tokio::time::sleep_until;
+
+use crate::admission::{Admission, Refused};
+use crate::journal::Journal;
+use crate::link::Link;
+use crate::listeners::Arrival;
+use crate::metrics::Published;
+
+/// What connections may have told before the router looks: each notice is one turn of reading.
+pub(crate) const NOTICES: usize = 64;
+/// Accepted connections that may wait for the router.
+pub(crate) const ARRIVALS: usize = 64;
+/// How long what is queued for a peer may take to be written once its connection is to end.
+const LINGER: Duration = Duration::from_secs(2);
+/// The longest time between two turns, for the pulse.
+const TICK: Duration = Duration::from_secs(1);
+
+/// A wish of another thread.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Control {
+    /// Finish what is under way, take nothing new, and end.
+    Drain,
+    /// End what is left.
+    DrainDeadline,
+}
+
+/// The channels that lead to the router.
+#[derive(Debug)]
+pub(crate) struct Inputs {
+    pub(crate) arrivals: mpsc::Receiver<Arrival>,
+    pub(crate) controls: mpsc::UnboundedReceiver<Control>,
+}
+
+/// The router.
+#[derive(Debug)]
+pub(crate) struct Router {
+    broker: Broker,
+    session: Arc<SessionConfig>,
+    links: SlotMap<PeerId, Link>,
+    admission: Admission,
+    notices: mpsc::Sender<Notice<PeerId>>,
+    /// Peers that this turn owes something.
+    owed: Vec<PeerId>,
+    /// Peers whose outboxes may not be empty.
+    unsettled: Vec<PeerId>,
+    journal: Journal,
+    published: Published,
+    pulse: Pulse,
+    state: State,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Serving,
+    Draining,
+    /// Every request has ended; connections are written out.
+    Closing,
+}
+
+impl Router {
+    pub(crate) fn new(
+        broker: Broker,
+        session: SessionConfig,
+        admission: Admission,
+        notices: mpsc::Sender<Notice<PeerId>>,
+        published: Published,
+        pulse: Pulse,
+    ) -> Self {
+        Self {
+            broker,
+            session: Arc::new(session),
+            links: SlotMap::with_key(),
+            admission,
+            notices,
+            owed: Vec::new(),
+            unsettled: Vec::new(),
+            journal: Journal::new(),
+            published,
+            pulse,
+            state: State::Serving,
+        }
+    }
+
+    /// Routes until it is drained and every connection has ended.
+    pub(crate) async fn run(
+        mut self,
+        mut inputs: Inputs,
+        mut notices: mpsc::Receiver<Notice<PeerId>>,
+    ) {
+        let mut taken = Vec::with_capacity(NOTICES);
+        let mut wake_at = clock();
+        let mut alarm = std::pin::pin!(sleep_until(wake_at.into()));
+        while self.state != State::Closing || !self.links.is_empty() {
+            let mut arrival = None;
+            let mut control = None;
+            tokio::select! {
+                _ = notices.recv_many(&mut taken, NOTICES) => {}
+                Some(new) = inputs.arrivals.recv() => arrival = Some(new),
+                Some(wish) = inputs.controls.recv() => control = Some(wish),
+                () = &mut alarm => {}
+            }
+            let now = clock();
+            self.settle_backlogs(now);
+            if let Some(arrival) = arrival {
+                self.admit(arrival, now);
+            }
+            for notice in taken.drain(..) {
+                self.take(notice, now);
+            }
+            if let Some(control) = control {
+                self.obey(control, now);
+            }
+            if self.broker.poll_timeout().is_some_and(|due| due <= now) {
+                self.broker.handle_timeout(now);
+            }
+            self.carry_out(now);
+            self.flush();
+            self.published
+                .store(self.broker.tally(), self.admission.connections());
+            self.pulse.beat(now);
+            // An alarm that is early costs less than one that is moved at every turn.
+            let due = self.broker.poll_timeout().unwrap_or(now + TICK);
+            let due = due.min(now + TICK);
+            if due < wake_at || wake_at <= now {
+                wake_at = due;
+                alarm.as_mut().reset(wake_at.into());
+            }
+        }
+    }
+
+    /// Tells the state machine what is left of what was sent before.
+    fn settle_backlogs(&mut self, now: Instant) {
+        for peer in std::mem::take(&mut self.unsettled) {
+            let Some(link) = self.links.get_mut(peer) else {
+                continue;
+            };
+            let backlog_bytes = link.outbox().backlog_bytes();
+            link.is_unsettled = backlog_bytes > 0;
+            if link.is_unsettled {
+                self.unsettled.push(peer);
+            }
+            if link.opened {
+                self.broker.handle_backlog(peer, backlog_bytes, now);
+            }
+        }
+    }
+
+    fn admit(&mut self, arrival: Arrival, now: Instant) {
+        let Arrival { stream, remote } = arrival;
+        let admitted = match self.state {
+            State::Serving => self.admission.admit(remote),
+            State::Draining | State::Closing => Err(Refused::Draining),
+        };
+        if let Err(refused) = admitted {
+            self.published.rejected_connection(refused.as_str());
+            let (context, name) = ("connection.refused", remote.to_string());
+            self.journal.refused(context, refused.as_str(), &name, now);
+            return;
+        }
+        let (connection, outbox) = Connection::new(stream, self.session.clone());
+        let peer = self.links.insert(Link::new(remote, outbox));
+        tokio::spawn(connection.run(peer, self.notices.clone()));
+    }
+
+    fn take(&mut self, notice: Notice<PeerId>, now: Instant) {
+        match notice {
+            Notice::Opened { key, peer } => self.open(key, &peer, now),
+            Notice::Messages { key, messages } => {
+                for message in messages {
+                    self.broker.handle_message(key, message, now);
+                    // At once, while what it wrote is in the processor's cache.
+                    self.carry_out(now);
+                }
+            }
+            // The next turn begins with reading how much is left.
+            Notice::Drained { .. } => {}
+            Notice::Ignored { commands, .. } => self.published.ignored(commands),
+            // Only sockets that publish get any.
+            Notice::Subscriptions { .. } => {}
+            Notice::Closed { key, reason } => self.close(key, &reason, now),
+        }
+    }
+
+    fn open(&mut self, key: PeerId, peer: &Peer, now: Instant) {
+        let Some(link) = self.links.get_mut(key) else {
+            return;
+        };
+        link.opened = true;
+        if !peer.identity.is_empty() {
+            link.name = format!("{} ({})", link.remote, peer.identity);
+        }
+        let origin = Origin {
+            address: link.name.clone(),
+            joins_partials: peer.socket_type == SocketType::Req,
+        };
+        tracing::debug!(
+            context = "connection.opened",
+            peer = link.name,
+            version = ?peer.version,
+            socket_type = %peer.socket_type,
+            "connected"
+        );
+        self.broker.handle_opened(key, origin, now);
+    }
+
+    fn close(&mut self, key: PeerId, reason: &CloseReason, now: Instant) {
+        if self.links.get(key).is_some_and(|link| link.opened) {
+            // While the link is there, for the lines that name the peer.
+            self.broker.handle_closed(key, now);
+            self.carry_out(now);
+        }
+        let Some(link) = self.links.remove(key) else {
+            return;
+        };
+        self.admission.release(link.remote);
+        self.published.closed(reason.reason());
+        match reason {
+            CloseReason::Violation(_) | CloseReason::Stalled => {
+                self.published.rejected_connection(reason.reason());
+                let (context, label) = ("connection.closed", reason.reason());
+                self.journal.refused(context, label, &link.name, now);
+            }
+            CloseReason::PeerClosed
+            | CloseReason::Io(_)
+            | CloseReason::Requested
+            | CloseReason::LingerExpired
+            | CloseReason::Abandoned => {}
+        }
+        tracing::debug!(
+            context = "connection.closed",
+            peer = link.name,
+            reason = %reason,
+            "disconnected"
+        );
+    }
+
+    fn obey(&mut self, control: Control, now: Instant) {
+        match control {
+            Control::Drain if self.state == State::Serving => {
+                let unanswered = self.broker.tally().unanswered;
+                tracing::info!(context = "broker.drain", unanswered, "draining");
+                self.state = State::Draining;
+                self.broker.handle_drain(now);
+            }
+            Control::DrainDeadline if self.state == State::Draining => {
+                let unanswered = self.broker.tally().unanswered;
+                tracing::warn!(
+                    context = "broker.drain",
+                    unanswered,
+                    "the time to drain is over"
+                );
+                self.broker.handle_drain_deadline(now);
+            }
+            Control::Drain | Control::DrainDeadline => {}
+        }
+    }
+
+    fn carry_out(&mut self, now: Instant) {
+        while let Some(output) = self.broker.poll_output() {
+            match output {
+                Output::ToClient {
+                    peer,
+                    form,
+                    command,
+                } => self.owe(peer, |batch| batch.push(|out| command.encode(form, out))),
+                Output::ToWorker {
+                    peer,
+                    form,
+                    command,
+                } => self.owe(peer, |batch| batch.push(|out| command.encode(form, out))),
+                Output::Pause(peer) => self.link(peer, |link| link.outbox().pause_reading()),
+                Output::Resume(peer) => self.link(peer, |link| link.outbox().resume_reading()),
+                Output::Close(peer, reason) => self.end(peer, reason, now),
+                Output::Event(event) => self.tell(&event, now),
+                Output::Drained => self.begin_closing(),
+            }
+        }
+    }
+
+    fn owe(&mut self, peer: PeerId, push: impl FnOnce(&mut Batch)) {
+        let Some(link) = self.links.get_mut(peer) else {
+            return;
+        };
+        let (batch, first) = link.batch();
+        push(batch);
+        if first {
+            self.owed.push(peer);
+        }
+    }
+
+    fn link(&self, peer: PeerId, act: impl FnOnce(&Link)) {
+        if let Some(link) = self.links.get(peer) {
+            act(link);
+        }
+    }
+
+    fn end(&mut self, peer: PeerId, reason: Expulsion, now: Instant) {
+        let Some(link) = self.links.get_mut(peer) else {
+            return;
+        };
+        link.flush();
+        link.outbox().close(LINGER);
+        match reason {
+            Expulsion::Dismissed | Expulsion::DuplicateId => {}
+            Expulsion::OutboxFull => {
+                self.published.rejected_connection(reason.as_str());
+                let name = link.name.clone();
+                self.journal
+                    .refused("connection.closed", reason.as_str(), &name, now);
+            }
+        }
+    }
+
+    fn tell(&mut self, event: &Event, now: Instant) {
+        let name = match event {
+            Event::Rejected { peer, reason } => {
+                self.published.rejected(*reason);
+                self.links.get(*peer)
+            }
+            Event::WorkerJoined { peer, .. } | Event::WorkerLeft { peer, .. } => {
+                self.links.get(*peer)
+            }
+            Event::RequestDied { .. } => None,
+        };
+        let name = name.map_or("", |link| link.name.as_str());
+        self.journal.event(event, name, now);
+    }
+
+    /// Lets every connection write what it was given, and end.
+    fn begin_closing(&mut self) {
+        self.state = State::Closing;
+        for link in self.links.values_mut() {
+            link.flush();
+            link.outbox().close(LINGER);
+        }
+    }
+
+    fn flush(&mut self) {
+        for peer in self.owed.drain(..) {
+            let Some(link) = self.links.get_mut(peer) else {
+                continue;
+            };
+            link.flush();
+            if !link.is_unsettled {
+                link.is_unsettled = true;
+                self.unsettled.push(peer);
+            }
+        }
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the one clock of this loop")]
+fn clock() -> Instant {
+    Instant::now()
+}
