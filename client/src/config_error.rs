@@ -1,0 +1,40 @@
+//! Why a client or a worker cannot be built.
+
+use plantd_mdp::InvalidServiceName;
+use plantd_zmtp::EndpointError;
+
+/// Says why a [`Client`](crate::Client) or [`Worker`](crate::Worker) cannot be built.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// No broker was given.
+    #[error("no broker is given; give at least one endpoint, such as tcp://127.0.0.1:9797")]
+    NoBroker,
+    /// An endpoint cannot be read.
+    #[error("broker endpoint {endpoint:?}")]
+    Endpoint {
+        /// What was given.
+        endpoint: String,
+        /// What is wrong with it.
+        source: EndpointError,
+    },
+    /// An endpoint can be listened on but not dialled: `*` or port 0.
+    #[error("broker endpoint {0:?} cannot be dialled; give a host and a port")]
+    NotDialable(String),
+    /// The service is no name.
+    #[error("service {service:?}")]
+    Service {
+        /// What was given.
+        service: String,
+        /// What is wrong with it.
+        source: InvalidServiceName,
+    },
+    /// A number or a duration is out of its range.
+    #[error("{option} is out of range; {expected}")]
+    OutOfRange {
+        /// The option of the builder.
+        option: &'static str,
+        /// What would be right.
+        expected: &'static str,
+    },
+}

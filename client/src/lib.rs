@@ -1,0 +1,81 @@
+//! Calls and serves through plantd brokers, or any broker that speaks MDP/0.3.
+//!
+//! A [`Client`] asks services by name; a [`Worker`] answers for one. Both take several brokers,
+//! reconnect by themselves and may be used from any task of a tokio runtime.
+//!
+//! Ask:
+//! ```no_run
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! use std::time::Duration;
+//! use plantd_client::Client;
+//!
+//! let client = Client::connect("tcp://127.0.0.1:9797")?;
+//! let reply = client
+//!     .request("org.plantd.module.Echo", "hello")
+//!     .timeout(Duration::from_secs(5))
+//!     .await?;
+//! assert_eq!(reply.body.text()?, "hello");
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Answer:
+//! ```no_run
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! use plantd_client::{Request, Worker};
+//!
+//! let worker = Worker::builder("org.example.Upper")
+//!     .broker("tcp://127.0.0.1:9797")
+//!     .concurrency(8)
+//!     .build()?;
+//! let upper = |request: Request| async move { Ok(request.body().text()?.to_uppercase()) };
+//! worker.serve(upper, std::future::pending()).await;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Delivery
+//! Delivery is **at least once**: a worker can die after the effect and before the answer, and the
+//! request is then given to another one. A request that must not be done twice says
+//! [`retry_never`](RequestBuilder::retry_never), and may then fail with
+//! [`ConnectionLost`](RequestError::ConnectionLost) or [`WorkerLost`](RequestError::WorkerLost)
+//! although it was done. A client gets at most one final answer to a request, and it is that
+//! request's.
+//!
+//! # Several brokers
+//! A list of endpoints, or one name with several addresses, is a set of equal brokers: a client
+//! spreads its requests over those that are up and resends what one leaves unanswered to another; a
+//! worker registers at all of them. See [`ClientBuilder::broker`].
+//!
+//! # Features
+//! `zeromq` (default): [`Transport::Zeromq`], which carries the same protocol over the `zeromq` crate.
+//!
+//! What is not here: buses and the state service, and any dialect of Majordomo but MDP/0.3.
+#![warn(missing_docs)]
+
+mod body;
+mod brokers;
+mod client;
+mod config_error;
+mod link;
+mod reply;
+mod request_error;
+mod status;
+mod worker;
+
+pub use body::{Body, NotText};
+pub use client::{Client, ClientBuilder, MmiReply, Part, ReplyStream, RequestBuilder};
+pub use config_error::ConfigError;
+pub use link::Transport;
+pub use plantd_mdp::{ErrorCode, InvalidServiceName, Properties, ServiceName};
+pub use plantd_zmtp::{Endpoint, EndpointError, Message};
+pub use reply::Reply;
+pub use request_error::{RequestError, Unreachable};
+pub use status::{BrokerStatus, Status};
+pub use worker::{NobodyWaits, Partials, Request, Served, Worker, WorkerBuilder, WorkerError};
+
+/// A seed for jitter, which has to differ between processes and no more.
+fn jitter_seed() -> u64 {
+    use std::hash::{BuildHasher, RandomState};
+    RandomState::new().hash_one(0)
+}

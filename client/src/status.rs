@@ -1,0 +1,54 @@
+//! Where a client or a worker stands with its brokers.
+
+use std::fmt;
+
+use plantd_zmtp::Endpoint;
+
+/// Which brokers a [`Client`](crate::Client) is connected to, or a [`Worker`](crate::Worker) is
+/// registered at; for health checks.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Status {
+    /// Every broker that is dialled, in the order in which they became known.
+    ///
+    /// Empty until a name has been resolved.
+    pub brokers: Vec<BrokerStatus>,
+}
+
+/// Where one broker stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BrokerStatus {
+    /// The endpoint, of one address where a name has several.
+    pub endpoint: String,
+    /// Whether it is connected (clients) or registered (workers).
+    pub is_up: bool,
+    /// Why it is not up, or why it was lost last.
+    pub last_error: Option<String>,
+}
+
+impl Status {
+    /// Says whether at least one broker is up.
+    pub fn is_up(&self) -> bool {
+        self.brokers.iter().any(|broker| broker.is_up)
+    }
+}
+
+impl BrokerStatus {
+    /// A name that has no address.
+    pub(crate) fn unresolved((endpoint, reason): (&Endpoint, &str)) -> Self {
+        Self {
+            endpoint: endpoint.to_string(),
+            is_up: false,
+            last_error: Some(reason.to_owned()),
+        }
+    }
+}
+
+impl fmt::Display for BrokerStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (&self.last_error, self.is_up) {
+            (_, true) => write!(f, "{}: up", self.endpoint),
+            (Some(error), false) => write!(f, "{}: {error}", self.endpoint),
+            (None, false) => write!(f, "{}: connecting", self.endpoint),
+        }
+    }
+}

@@ -1,0 +1,264 @@
+//! What answers for a service, and how it is configured.
+
+mod error;
+mod held;
+mod registration;
+mod request;
+mod server;
+
+use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
+
+use plantd_mdp::worker as machine;
+use tokio::sync::watch;
+
+use crate::{ConfigError, Reply, Status, Transport, brokers::BrokerList};
+
+pub use error::WorkerError;
+pub use request::{NobodyWaits, Partials, Request};
+use server::Server;
+
+/// The shortest and the longest heartbeat interval that a broker agrees to.
+const SHORTEST_HEARTBEAT: Duration = Duration::from_millis(100);
+const LONGEST_HEARTBEAT: Duration = Duration::from_secs(60);
+/// What is left of a header for name and version.
+const MAX_NAME_BYTES: usize = 1024;
+
+/// What a worker does with a request.
+type Answer = Arc<dyn Fn(Request) -> Pin<Box<dyn Future<Output = Outcome> + Send>> + Send + Sync>;
+/// How a handler ends.
+type Outcome = Result<Reply, WorkerError>;
+
+/// Answers for a service at one or more brokers.
+///
+/// It registers at each of them, and again after a connection was lost. Made by [`Worker::builder`],
+/// run by [`Worker::serve`].
+#[derive(Debug)]
+pub struct Worker {
+    brokers: BrokerList,
+    transport: Transport,
+    concurrency: usize,
+    drain_timeout: Duration,
+    config: machine::Config,
+    status: watch::Sender<Status>,
+}
+
+/// Says how a worker's service ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Served {
+    /// Everything that it held was answered.
+    Drained,
+    /// The drain timeout passed first; what it held was given back with an error that lets the
+    /// broker try another worker.
+    TimedOut {
+        /// How many requests were not finished.
+        unfinished: usize,
+    },
+}
+
+impl Worker {
+    /// Begins to configure a worker of a service.
+    pub fn builder(service: impl AsRef<str>) -> WorkerBuilder {
+        WorkerBuilder::new(service.as_ref())
+    }
+
+    /// Returns where the worker is registered, to be read or waited on.
+    pub fn status(&self) -> watch::Receiver<Status> {
+        self.status.subscribe()
+    }
+
+    /// Serves until `shutdown` is done, then finishes what it holds and leaves.
+    ///
+    /// `handler` is called for each request, in a task of its own, at most
+    /// [`concurrency`](WorkerBuilder::concurrency) at once. What it returns is the answer or the end
+    /// of it; parts before it go through [`Request::partials`]. An error goes to the client as
+    /// [`RequestError::WorkerError`](crate::RequestError::WorkerError). A handler that panics
+    /// answers with the code `panic`, and the worker goes on.
+    ///
+    /// **Cancellation**: when nobody waits for the answer any more (the client gave the request up,
+    /// its deadline passed, or the connection was lost and the broker gives it to another worker)
+    /// the handler's future is dropped at its next `await`. What must be finished once it is begun
+    /// belongs in a task that the handler spawns and awaits.
+    ///
+    /// On shutdown the worker takes no new requests, waits for its handlers up to
+    /// [`drain_timeout`](WorkerBuilder::drain_timeout), and says goodbye to its brokers. Dropping the
+    /// returned future instead drops the handlers and closes the connections at once.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime with IO and time enabled.
+    pub async fn serve<H, F, R>(self, handler: H, shutdown: impl Future<Output = ()>) -> Served
+    where
+        H: Fn(Request) -> F + Send + Sync + 'static,
+        F: Future<Output = Result<R, WorkerError>> + Send + 'static,
+        R: Into<Reply>,
+    {
+        let answer: Answer = Arc::new(move |request| {
+            let answer = handler(request);
+            Box::pin(async move { answer.await.map(Into::into) })
+        });
+        Server::new(self, answer).run(shutdown).await
+    }
+}
+
+/// Configures a [`Worker`].
+#[derive(Debug, Clone)]
+pub struct WorkerBuilder {
+    service: String,
+    brokers: Vec<String>,
+    transport: Transport,
+    concurrency: usize,
+    streams: u32,
+    name: String,
+    version: String,
+    heartbeat: Duration,
+    liveness: u32,
+    drain_timeout: Duration,
+    reconnect: plantd_mdp::ReconnectDelays,
+}
+
+impl WorkerBuilder {
+    fn new(service: &str) -> Self {
+        Self {
+            service: service.to_owned(),
+            brokers: Vec::new(),
+            transport: Transport::default(),
+            concurrency: 1,
+            streams: 1024,
+            name: String::new(),
+            version: String::new(),
+            heartbeat: Duration::from_secs(1),
+            liveness: 3,
+            drain_timeout: Duration::from_secs(10),
+            reconnect: plantd_mdp::ReconnectDelays::default(),
+        }
+    }
+
+    /// Adds a broker, as [`ClientBuilder::broker`](crate::ClientBuilder::broker) does.
+    #[must_use]
+    pub fn broker(mut self, endpoint: impl AsRef<str>) -> Self {
+        self.brokers.push(endpoint.as_ref().to_owned());
+        self
+    }
+
+    /// Adds several brokers.
+    #[must_use]
+    pub fn brokers<I>(mut self, endpoints: I) -> Self
+    where
+        I: IntoIterator,
+        I::Item: AsRef<str>,
+    {
+        let endpoints = endpoints
+            .into_iter()
+            .map(|endpoint| endpoint.as_ref().to_owned());
+        self.brokers.extend(endpoints);
+        self
+    }
+
+    /// Chooses what carries the messages; [`Transport::Plantd`] by default.
+    #[must_use]
+    pub fn transport(mut self, transport: Transport) -> Self {
+        self.transport = transport;
+        self
+    }
+
+    /// Limits how many handlers run at once, over all brokers: 1 (the default) to 4,096.
+    ///
+    /// Each broker is told so (`credit`) and holds what is beyond it. A handler that has begun to
+    /// answer in parts to a client with a window does not count.
+    #[must_use]
+    pub fn concurrency(mut self, handlers: usize) -> Self {
+        self.concurrency = handlers;
+        self
+    }
+
+    /// Limits how many answers in parts may be under way at each broker: 1 to 65,536, by default
+    /// 1,024.
+    #[must_use]
+    pub fn streams(mut self, most: u32) -> Self {
+        self.streams = most;
+        self
+    }
+
+    /// Names this worker in the broker's lists and logs.
+    #[must_use]
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = name.into();
+        self
+    }
+
+    /// Tells the broker the version of this worker, for its lists.
+    #[must_use]
+    pub fn version(mut self, version: impl Into<String>) -> Self {
+        self.version = version.into();
+        self
+    }
+
+    /// Sets the heartbeat interval, and how many of them a silent side is given: 1 s and 3 by
+    /// default. The broker clamps them to 100 ms to 60 s and 2 to 20.
+    #[must_use]
+    pub fn heartbeat(mut self, interval: Duration, liveness: u32) -> Self {
+        self.heartbeat = interval;
+        self.liveness = liveness;
+        self
+    }
+
+    /// Limits how long a shutdown waits for handlers; 10 s by default.
+    #[must_use]
+    pub fn drain_timeout(mut self, timeout: Duration) -> Self {
+        self.drain_timeout = timeout;
+        self
+    }
+
+    /// Sets the delays between attempts to reconnect: the first, doubled up to the longest, each
+    /// shortened by chance by up to a half; 100 ms and 5 s by default.
+    #[must_use]
+    pub fn reconnect_delays(mut self, first: Duration, longest: Duration) -> Self {
+        self.reconnect.first = first;
+        self.reconnect.longest = longest;
+        self
+    }
+
+    /// Creates the worker. Nothing is connected before [`Worker::serve`].
+    ///
+    /// # Errors
+    /// [`ConfigError`] when there is no broker, or a name, an endpoint or a number is not usable.
+    pub fn build(self) -> Result<Worker, ConfigError> {
+        let service = self
+            .service
+            .parse()
+            .map_err(|source| ConfigError::Service {
+                service: self.service.clone(),
+                source,
+            })?;
+        let out_of_range = |option, expected| ConfigError::OutOfRange { option, expected };
+        let credit = u32::try_from(self.concurrency).unwrap_or(u32::MAX);
+        if !(1..=4096).contains(&credit) {
+            return Err(out_of_range("concurrency", "give 1 to 4096"));
+        }
+        if !(1..=65_536).contains(&self.streams) {
+            return Err(out_of_range("streams", "give 1 to 65536"));
+        }
+        if self.name.len() + self.version.len() > MAX_NAME_BYTES {
+            return Err(out_of_range("name and version", "give at most 1024 bytes"));
+        }
+        let terms = machine::Terms {
+            credit,
+            streams: self.streams,
+            heartbeat: self.heartbeat.clamp(SHORTEST_HEARTBEAT, LONGEST_HEARTBEAT),
+            liveness: self.liveness.clamp(2, 20),
+        };
+        Ok(Worker {
+            brokers: BrokerList::parse(&self.brokers)?,
+            transport: self.transport,
+            concurrency: self.concurrency,
+            drain_timeout: self.drain_timeout,
+            config: machine::Config {
+                service,
+                name: self.name,
+                version: self.version,
+                offer: terms,
+                reconnect: self.reconnect,
+            },
+            status: watch::Sender::new(Status::default()),
+        })
+    }
+}

@@ -1,0 +1,363 @@
+//! The loop that serves: registrations at every broker, handlers, and leaving.
+
+mod parts;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    future::Future,
+    pin::pin,
+    time::{Duration, Instant},
+};
+
+use futures_util::FutureExt;
+use plantd_mdp::{ErrorCode, Header, worker as machine};
+use plantd_zmtp::Message;
+use tokio::{
+    sync::{mpsc, watch},
+    time::{Instant as Clock, sleep_until},
+};
+use tracing::{debug, info, trace};
+
+use super::{
+    Answer, Outcome, Request, Served, Worker,
+    held::{Held, HeldKey},
+    registration::{Registration, RegistrationId},
+    request::PartToSend,
+};
+use crate::{
+    Status,
+    brokers::Directory,
+    jitter_seed,
+    link::{ConnectionKey, LinkEvent, Links},
+    status::BrokerStatus,
+};
+
+/// Parts on their way from handlers; each handler waits for its own.
+const PARTS: usize = 64;
+/// A worker that serves.
+#[derive(Debug)]
+pub(super) struct Server {
+    config: machine::Config,
+    drain_timeout: Duration,
+    links: Links,
+    directory: Directory,
+    registrations: BTreeMap<RegistrationId, Registration>,
+    next_registration: u64,
+    held: Held,
+    parts: mpsc::Receiver<PartToSend>,
+    part_sender: mpsc::Sender<PartToSend>,
+    status: watch::Sender<Status>,
+    /// When the drain ends at the latest, once it has begun.
+    drains_until: Option<Instant>,
+    unfinished: usize,
+}
+
+/// Why the loop woke.
+#[derive(Debug)]
+enum Wake {
+    Link(LinkEvent),
+    Directory,
+    Ended(HeldKey, Outcome),
+    Part(PartToSend),
+    Shutdown,
+    Timeout,
+}
+
+impl Server {
+    pub(super) fn new(worker: Worker, answer: Answer) -> Self {
+        let (part_sender, parts) = mpsc::channel(PARTS);
+        Self {
+            config: worker.config,
+            drain_timeout: worker.drain_timeout,
+            links: Links::new(worker.transport),
+            directory: Directory::new(worker.brokers),
+            registrations: BTreeMap::new(),
+            next_registration: 0,
+            held: Held::new(worker.concurrency, answer),
+            parts,
+            part_sender,
+            status: worker.status,
+            drains_until: None,
+            unfinished: 0,
+        }
+    }
+
+    pub(super) async fn run(mut self, shutdown: impl Future<Output = ()>) -> Served {
+        let mut shutdown = pin!(shutdown.fuse());
+        let mut wake = Wake::Directory;
+        loop {
+            // The one clock of this loop: the runtime's, so that tests can let time pass.
+            let now = Clock::now().into_std();
+            self.take(wake, now);
+            self.take_due(now);
+            self.take_outputs(now);
+            self.links.flush();
+            let has_left = |registration: &Registration| registration.has_left;
+            if self.drains_until.is_some() && self.registrations.values().all(has_left) {
+                break;
+            }
+            wake = self.wait(shutdown.as_mut()).await;
+        }
+        self.links.finish().await;
+        match self.unfinished {
+            0 => Served::Drained,
+            unfinished => Served::TimedOut { unfinished },
+        }
+    }
+
+    async fn wait(&mut self, shutdown: impl Future<Output = ()>) -> Wake {
+        let machines = self
+            .registrations
+            .values()
+            .map(|it| it.machine.poll_timeout());
+        let due = machines.chain([self.drains_until]).flatten().min();
+        let due = async {
+            match due {
+                Some(due) => sleep_until(due.into()).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            event = self.links.next() => Wake::Link(event),
+            () = self.directory.changed() => Wake::Directory,
+            (key, outcome) = self.held.next() => Wake::Ended(key, outcome),
+            Some(part) = self.parts.recv() => Wake::Part(part),
+            () = shutdown => Wake::Shutdown,
+            () = due => Wake::Timeout,
+        }
+    }
+
+    fn take(&mut self, wake: Wake, now: Instant) {
+        match wake {
+            Wake::Link(event) => self.take_event(event, now),
+            Wake::Directory => self.take_directory(),
+            Wake::Ended(key, outcome) => self.take_outcome(key, outcome, now),
+            Wake::Part(part) => self.take_part(part.key, part.part, part.sent, now),
+            Wake::Shutdown => {
+                debug!(service = %self.config.service, "leaving");
+                self.drains_until = Some(now + self.drain_timeout);
+                for registration in self.registrations.values_mut() {
+                    registration.machine.drain(now);
+                }
+            }
+            Wake::Timeout => {}
+        }
+    }
+
+    fn take_due(&mut self, now: Instant) {
+        for registration in self.registrations.values_mut() {
+            registration.machine.handle_timeout(now);
+        }
+        if self.drains_until.is_some_and(|until| until <= now) {
+            for registration in self.registrations.values_mut() {
+                self.unfinished += registration.machine.held_count();
+                registration.machine.abandon(now);
+            }
+        }
+    }
+
+    fn take_event(&mut self, event: LinkEvent, now: Instant) {
+        match event {
+            LinkEvent::Opened { key, .. } => {
+                if let Some((_, registration)) = self.registration_of(key) {
+                    debug!(endpoint = %registration.endpoint, "connected to a broker");
+                    registration.machine.handle_opened(now);
+                }
+            }
+            LinkEvent::Messages { key, messages } => {
+                let Some((_, registration)) = self.registration_of(key) else {
+                    return;
+                };
+                for message in messages {
+                    trace!(?message, "received");
+                    registration.machine.handle_message(&message, now);
+                }
+            }
+            LinkEvent::HasRoom { key } => {
+                if let Some((id, _)) = self.registration_of(key) {
+                    self.retry_parts(id, now);
+                }
+            }
+            LinkEvent::Closed { key, reason } => {
+                if let Some((_, registration)) = self.registration_of(key) {
+                    registration.close_reason = Some(reason);
+                    registration.machine.handle_closed(now);
+                }
+            }
+        }
+    }
+
+    /// Registers at brokers that are new, and forgets those that are gone and not connected.
+    fn take_directory(&mut self) {
+        if self.drains_until.is_some() {
+            return;
+        }
+        let endpoints: BTreeSet<_> = self.directory.endpoints().into_iter().collect();
+        for registration in self.registrations.values_mut() {
+            registration.is_gone = !endpoints.contains(&registration.endpoint);
+        }
+        for endpoint in endpoints {
+            if self
+                .registrations
+                .values()
+                .any(|known| known.endpoint == endpoint)
+            {
+                continue;
+            }
+            let id = RegistrationId(self.next_registration);
+            self.next_registration += 1;
+            let machine = machine::Worker::new(self.config.clone(), jitter_seed());
+            self.registrations
+                .insert(id, Registration::new(endpoint, machine));
+        }
+        for (endpoint, reason) in self.directory.failures() {
+            info!(%endpoint, reason, "the name of a broker has no address");
+        }
+        self.forget_gone();
+        self.show_status();
+    }
+
+    fn forget_gone(&mut self) {
+        let is_forgotten = |it: &mut Registration| it.is_gone && !it.is_up;
+        for (_, forgotten) in self.registrations.extract_if(.., |_, it| is_forgotten(it)) {
+            if let Some(key) = forgotten.connection {
+                self.links.close(key);
+            }
+        }
+    }
+
+    fn take_outcome(&mut self, key: HeldKey, outcome: Outcome, now: Instant) {
+        let Some(registration) = self.registrations.get_mut(&key.registration) else {
+            return;
+        };
+        let machine = &mut registration.machine;
+        if !machine.is_held(key.token) {
+            return;
+        }
+        let token = key.token;
+        match outcome.map(|reply| (reply.body.check_size(), reply)) {
+            Ok((Ok(()), reply)) => {
+                machine.send_final(token, reply.properties, reply.body.into(), now);
+            }
+            Ok((Err(message), _)) => {
+                machine.send_error(token, ErrorCode::TooLarge.as_str(), &message, false, now);
+            }
+            Err(error) => {
+                debug!(%error, "a request failed");
+                machine.send_error(token, &error.code, &error.message, error.retryable, now);
+            }
+        }
+    }
+
+    fn take_outputs(&mut self, now: Instant) {
+        for id in self.registrations.keys().copied().collect::<Vec<_>>() {
+            while let Some(registration) = self.registrations.get_mut(&id)
+                && let Some(output) = registration.machine.poll_output()
+            {
+                self.take_output(id, output, now);
+            }
+        }
+    }
+
+    fn take_output(&mut self, id: RegistrationId, output: machine::Output, now: Instant) {
+        let Some(registration) = self.registrations.get_mut(&id) else {
+            return;
+        };
+        match output {
+            machine::Output::Connect => {
+                let endpoint = registration.endpoint.clone();
+                debug!(%endpoint, "connecting to a broker");
+                registration.connection = Some(self.links.dial(endpoint));
+            }
+            machine::Output::Close => {
+                if let Some(key) = registration.connection.take() {
+                    self.links.close(key);
+                }
+            }
+            machine::Output::Send(command) => {
+                trace!(?command, "sending");
+                if let Some(key) = registration.connection {
+                    self.links.send(key, |out| command.encode(out));
+                }
+            }
+            machine::Output::Registered(_) => {
+                registration.join(self.config.service.as_str());
+                self.show_status();
+            }
+            machine::Output::Lost(loss) => {
+                registration.lose(loss);
+                self.directory.look_again();
+                self.forget_gone();
+                self.show_status();
+            }
+            machine::Output::Request {
+                token,
+                header,
+                body,
+            } => {
+                let registration = id;
+                self.hold(
+                    HeldKey {
+                        registration,
+                        token,
+                    },
+                    header,
+                    body,
+                );
+            }
+            machine::Output::Cancel { token } => {
+                let key = HeldKey {
+                    registration: id,
+                    token,
+                };
+                let had_no_handler = self.held.cancel(key);
+                if had_no_handler && registration.machine.is_held(token) {
+                    let code = ErrorCode::Cancelled.as_str();
+                    registration.machine.send_error(token, code, "", false, now);
+                }
+            }
+            machine::Output::Room { token } => {
+                let key = HeldKey {
+                    registration: id,
+                    token,
+                };
+                if let Some((part, sent)) = self.held.take_part(key) {
+                    self.take_part(key, part, sent, now);
+                }
+            }
+            machine::Output::Drained => {
+                registration.has_left = true;
+                registration.is_up = false;
+                self.show_status();
+            }
+        }
+    }
+
+    fn hold(&mut self, key: HeldKey, header: Header, body: Message) {
+        let body = body.into_held().into();
+        let request = Request::new(key, header, body, self.part_sender.clone());
+        self.held.take(key, request);
+    }
+
+    fn registration_of(
+        &mut self,
+        key: ConnectionKey,
+    ) -> Option<(RegistrationId, &mut Registration)> {
+        let mut registrations = self.registrations.iter_mut();
+        let (id, registration) = registrations.find(|(_, it)| it.connection == Some(key))?;
+        Some((*id, registration))
+    }
+
+    fn show_status(&self) {
+        let registrations = self.registrations.values().map(Registration::status);
+        let nameless = self.directory.failures().map(BrokerStatus::unresolved);
+        let status = Status {
+            brokers: registrations.chain(nameless).collect(),
+        };
+        self.status.send_if_modified(|shown| {
+            let is_news = *shown != status;
+            *shown = status;
+            is_news
+        });
+    }
+}
