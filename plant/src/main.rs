@@ -1,0 +1,60 @@
+//! `plant`: calls, serves and looks at the services of a plantd broker.
+
+mod cli;
+mod connect;
+mod failure;
+mod listing;
+mod output;
+mod ping;
+mod request;
+mod stopwatch;
+mod worker;
+
+use std::io::{self, Write as _};
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use cli::{Cli, Command};
+use failure::Failure;
+use output::Output;
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return answer_instead(&error),
+    };
+    let mut output = Output::stdout(cli.options.output);
+    match run(cli, &mut output).and_then(|()| output.finish()) {
+        Ok(()) | Err(Failure::ReaderLeft) => ExitCode::SUCCESS,
+        Err(failure) => {
+            // Without a stderr there is nobody left to tell.
+            let _ = writeln!(io::stderr(), "plant: {failure}");
+            failure.exit_code()
+        }
+    }
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn run(cli: Cli, output: &mut Output) -> Result<(), Failure> {
+    let Cli { options, command } = cli;
+    match command {
+        Command::Request(arguments) => request::run(&options, arguments, output).await,
+        Command::Worker(arguments) => worker::run(&options, arguments, output).await,
+        Command::Services => listing::services(&options, output).await,
+        Command::Workers { service } => listing::workers(&options, service, output).await,
+        Command::Broker => listing::broker(&options, output).await,
+        Command::Ping(arguments) => ping::run(&options, &arguments, output).await,
+        Command::Completions { shell } => output.bytes(&cli::completions(shell)),
+    }
+}
+
+/// Prints help, the version, or what is wrong with the arguments.
+fn answer_instead(error: &clap::Error) -> ExitCode {
+    let _ = error.print();
+    if error.use_stderr() {
+        failure::USAGE.into()
+    } else {
+        ExitCode::SUCCESS
+    }
+}

@@ -1,0 +1,8 @@
+//! The command line as a process, against a broker on a free port.
+#![expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
+
+mod harness;
+mod listing;
+mod request;
+mod usage;
+mod worker;

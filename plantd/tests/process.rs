@@ -1,0 +1,240 @@
+//! The all-in-one as a process: what serves, what it tells, how it stops.
+#![expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
+
+use plantd_client::{Client, RequestError};
+use serde_json::Value;
+
+/// `plantd` on free ports, with nothing of this process's environment and no files.
+fn plantd() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_plantd"));
+    command
+        .env_clear()
+        .env("PLANTD_BROKER_ENDPOINT", "tcp://127.0.0.1:0")
+        .env("PLANTD_BROKER_HEALTH_PORT", "0")
+        .env("PLANTD_MODULE_ECHO_HEALTH_PORT", "0")
+        .current_dir(env!("CARGO_TARGET_TMPDIR"))
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    command
+}
+
+/// A `plantd` that serves; killed when dropped.
+struct Running {
+    child: Child,
+    lines: BufReader<ChildStdout>,
+    broker_health: String,
+    echo_health: String,
+    endpoint: String,
+}
+
+impl Running {
+    fn start(command: &mut Command) -> Self {
+        let mut child = command.spawn().unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap());
+        let mut running = Self {
+            child,
+            lines,
+            broker_health: String::new(),
+            echo_health: String::new(),
+            endpoint: String::new(),
+        };
+        let address = |line: Value| line["fields"]["address"].as_str().unwrap().to_owned();
+        running.broker_health = address(running.line_of("broker", "daemon.health"));
+        running.echo_health = address(running.line_of("module-echo", "daemon.health"));
+        let started = running.line_of("plantd", "plantd.started");
+        running.endpoint = started["fields"]["endpoint"].as_str().unwrap().to_owned();
+        running
+    }
+
+    /// Reads lines up to the one of this part with this context.
+    fn line_of(&mut self, service: &str, context: &str) -> Value {
+        loop {
+            let mut line = String::new();
+            assert_ne!(
+                self.lines.read_line(&mut line).unwrap(),
+                0,
+                "it ended before {context}"
+            );
+            let line: Value = serde_json::from_str(&line).unwrap();
+            if line["service"] == service && line["context"] == context {
+                return line;
+            }
+        }
+    }
+
+    fn signal(&self, signal: &str) {
+        let id = self.child.id().to_string();
+        assert!(
+            Command::new("kill")
+                .args([signal, &id])
+                .status()
+                .unwrap()
+                .success()
+        );
+    }
+
+    fn exit_code(&mut self) -> Option<i32> {
+        self.child.wait().unwrap().code()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn get(address: &str, path: &str) -> String {
+    let mut stream = TcpStream::connect(address).unwrap();
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+fn refused(command: &mut Command) -> (Option<i32>, String) {
+    let Output {
+        status,
+        stdout,
+        stderr,
+    } = command.output().unwrap();
+    let text = [stdout, stderr].concat();
+    (status.code(), String::from_utf8(text).unwrap())
+}
+
+/// The line of the log that says why it ended.
+fn reason(log: &str) -> String {
+    let lines = log
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let errors: Vec<Value> = lines.filter(|line| line["level"] == "error").collect();
+    assert_eq!(errors.len(), 1, "{log}");
+    errors[0]["message"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_is_answered_and_either_signal_ends_it_with_0() {
+    for signal in ["-TERM", "-INT"] {
+        let mut plantd = Running::start(&mut plantd());
+        let client = Client::connect(&plantd.endpoint).unwrap();
+        let reply = client.request("org.plantd.module.Echo", "hello").await;
+        assert_eq!(reply.unwrap().body.text(), Ok("hello"));
+
+        plantd.signal(signal);
+        plantd.line_of("module-echo", "worker.stopped");
+        plantd.line_of("broker", "broker.drain");
+        plantd.line_of("plantd", "daemon.stopped");
+        assert_eq!(plantd.exit_code(), Some(0), "{signal}");
+    }
+}
+
+#[test]
+fn each_part_has_its_own_health() {
+    let plantd = Running::start(&mut plantd());
+    assert!(get(&plantd.broker_health, "/healthz").contains(r#""name":"router","status":"UP""#));
+    // Down until it is registered.
+    let up = r#""name":"broker_connection","status":"UP""#;
+    while !get(&plantd.echo_health, "/healthz").contains(up) {}
+    for address in [&plantd.broker_health, &plantd.echo_health] {
+        assert!(get(address, "/readyz").starts_with("HTTP/1.1 200 "));
+    }
+    assert!(get(&plantd.broker_health, "/metrics").contains("plantd_broker_"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_part_reads_its_own_variables() {
+    let mut plantd = Running::start(
+        plantd()
+            .env("PLANTD_MODULE_ECHO_SERVICE", "org.example.Echo")
+            .env("PLANTD_BROKER_QUEUE_TIMEOUT", "0"),
+    );
+    plantd.line_of("module-echo", "worker.registration");
+    let client = Client::connect(&plantd.endpoint).unwrap();
+    let reply = client.request("org.example.Echo", "hello").await;
+    assert_eq!(reply.unwrap().body.text(), Ok("hello"));
+    let nobody = client.request("org.plantd.module.Echo", "hello").await;
+    assert!(
+        matches!(nobody, Err(RequestError::NoWorker { .. })),
+        "{nobody:?}"
+    );
+}
+
+#[test]
+fn what_it_tells_on_a_terminal_has_three_commands_to_try() {
+    let mut child = plantd()
+        .args(["--log-format", "text", "--log-level", "off"])
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut told = String::new();
+    while !told.contains("Ctrl-C") {
+        told.push_str(&lines.next().expect("it serves").unwrap());
+        told.push('\n');
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    for command in [
+        "request --broker tcp://127.0.0.1:",
+        "services --broker",
+        "curl http://127.0.0.1:",
+    ] {
+        assert!(told.contains(command), "{told}");
+    }
+}
+
+#[test]
+fn a_taken_port_is_one_line_that_names_the_key_and_exits_1() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    let endpoint = format!("tcp://127.0.0.1:{port}");
+    for (key, value) in [
+        ("PLANTD_BROKER_ENDPOINT", &endpoint),
+        ("PLANTD_BROKER_HEALTH_PORT", &port),
+        ("PLANTD_MODULE_ECHO_HEALTH_PORT", &port),
+    ] {
+        let (code, log) = refused(plantd().env(key, value));
+        assert_eq!(code, Some(1), "{log}");
+        let reason = reason(&log);
+        assert!(reason.contains(key) && reason.contains(&port), "{reason}");
+    }
+}
+
+#[test]
+fn a_refused_configuration_tells_the_errors_of_all_parts_and_exits_64() {
+    let (code, text) = refused(
+        plantd()
+            .env("PLANTD_BROKER_ATTEMPTS", "none")
+            .env("PLANTD_MODULE_ECHO_CONCURENCY", "1"),
+    );
+    assert_eq!(code, Some(64), "{text}");
+    assert!(
+        text.contains("attempts = \"none\" (PLANTD_BROKER_ATTEMPTS)"),
+        "{text}"
+    );
+    assert!(text.contains("PLANTD_MODULE_ECHO_CONCURRENCY"), "{text}");
+}
+
+#[test]
+fn an_endpoint_that_others_can_reach_needs_allow_anonymous() {
+    let (code, text) = refused(plantd().env("PLANTD_BROKER_ENDPOINT", "tcp://*:0"));
+    assert_eq!(code, Some(64), "{text}");
+    assert!(text.contains("allow_anonymous: true"), "{text}");
+
+    let mut plantd = Running::start(
+        plantd()
+            .env("PLANTD_BROKER_ENDPOINT", "tcp://0.0.0.0:0")
+            .env("PLANTD_BROKER_ALLOW_ANONYMOUS", "true"),
+    );
+    assert!(
+        plantd.endpoint.starts_with("tcp://127.0.0.1:"),
+        "{}",
+        plantd.endpoint
+    );
+    plantd.line_of("module-echo", "worker.registration");
+}
