@@ -1,0 +1,44 @@
+//! The brokers that this program runs itself, each in a process of its own.
+
+mod libzmq_forward;
+mod libzmq_mdp;
+mod plantd;
+mod zeromq_forward;
+
+use std::io::{self, Write as _};
+
+use crate::cli::OwnBroker;
+
+/// What a broker writes before its address when it is bound.
+pub(crate) const LISTENING: &str = "listening on ";
+
+/// What a worker of a loop that forwards sends first.
+const WORKER: &[u8] = b"MDPW03";
+
+/// Runs a broker until it is killed.
+pub(crate) fn run(broker: OwnBroker) -> anyhow::Result<()> {
+    match broker {
+        OwnBroker::Plantd => plantd::run(),
+        OwnBroker::LibzmqMdp => libzmq_mdp::run(),
+        OwnBroker::LibzmqForward => libzmq_forward::run(),
+        OwnBroker::ZeromqForward => zeromq_forward::run(),
+    }
+}
+
+/// Tells who started this process where the broker listens.
+fn announce(endpoint: &str) -> io::Result<()> {
+    let address = endpoint.trim_start_matches("tcp://");
+    writeln!(io::stdout(), "{LISTENING}{address}")
+}
+
+/// A libzmq ROUTER on a free port, that drops nothing.
+fn router() -> anyhow::Result<zmq::Socket> {
+    let socket = zmq::Context::new().socket(zmq::ROUTER)?;
+    socket.set_rcvhwm(0)?;
+    socket.set_sndhwm(0)?;
+    socket.bind("tcp://127.0.0.1:*")?;
+    let endpoint = socket.get_last_endpoint()?;
+    let endpoint = endpoint.map_err(|_| anyhow::anyhow!("libzmq's endpoint is no text"))?;
+    announce(&endpoint)?;
+    Ok(socket)
+}

@@ -1,0 +1,36 @@
+//! `plantd-bench`: the broker measured side by side with its peers.
+//!
+//! Every broker is a process of its own, so that its CPU and memory can be read from `/proc`. The
+//! load is the same for all of them: encoded beforehand, on plain TCP, many messages to a read and
+//! a write.
+
+mod case;
+mod cli;
+mod client;
+mod clock;
+mod crowd;
+mod figures;
+mod inbound;
+mod loops;
+mod measurement;
+mod memory;
+mod peer;
+mod process;
+mod report;
+mod script;
+mod series;
+mod table;
+mod template;
+mod workers;
+mod zmtp;
+
+use clap::Parser as _;
+
+use cli::{Cli, Command};
+
+fn main() -> anyhow::Result<()> {
+    match Cli::parse().command {
+        Command::Request(options) => series::run(&options),
+        Command::Peer { broker } => loops::run(broker),
+    }
+}
