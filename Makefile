@@ -1,0 +1,49 @@
+# What people do with the tree. `make help` lists it.
+
+PROGRAMS := plantd-broker plantd-module-echo plantd plant
+CARGO    ?= cargo
+TARGET   := $(or $(CARGO_TARGET_DIR),target)
+
+.PHONY: help setup build test test-integration lint bench run clean
+
+help: ## help: list the targets
+	@sed -n 's/^[^\t#]*:.*## //p' $(MAKEFILE_LIST)
+
+setup: ## setup: fetch the toolchain and the dependencies
+	rustup show active-toolchain || rustup toolchain install
+	$(CARGO) fetch --locked
+
+build: ## build: build every program into build/, optimised
+	$(CARGO) build --release --locked $(PROGRAMS:%=--package=%)
+	mkdir -p build
+	install $(PROGRAMS:%=$(TARGET)/release/%) build/
+
+build-%: PROGRAM = $(filter $* plantd-$*,$(PROGRAMS))
+build-%: ## build-DAEMON: build one, such as build-broker, build-module-echo or build-plantd
+	$(CARGO) build --release --locked --package=$(PROGRAM)
+	mkdir -p build
+	install $(TARGET)/release/$(PROGRAM) build/
+
+test: ## test: run every test
+	$(CARGO) test --workspace
+
+test-integration: ## test-integration: run the tests that cross packages: end to end, conformance, interop
+	$(CARGO) test --package=plantd-tests
+
+lint: ## lint: check format, lints and documentation as CI does
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --locked
+
+bench: ## bench: measure requests beside libzmq, the zeromq crate and NATS (docs/performance.md)
+	$(CARGO) run --release --locked --package=plantd-bench -- request
+
+run: build ## run: run the Procfile with Overmind, foreman or honcho, whichever is there
+	@if command -v overmind >/dev/null; then OVERMIND_ENV=.env.development exec overmind start; \
+	elif command -v foreman >/dev/null; then exec foreman start --env .env.development; \
+	elif command -v honcho >/dev/null; then exec honcho --env .env.development start; \
+	else echo "install Overmind, foreman or honcho, or run build/plantd for all in one process" >&2; exit 1; fi
+
+clean: ## clean: remove what was built
+	$(CARGO) clean
+	rm -rf build

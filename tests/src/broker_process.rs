@@ -1,0 +1,109 @@
+//! A broker in a process of its own.
+
+use std::fs;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::thread;
+
+use serde_json::Value;
+
+use crate::{Peers, Reading};
+
+/// A broker that can be measured, stopped and killed; killed when dropped.
+pub struct BrokerProcess {
+    child: Child,
+    peers: Peers,
+    health: String,
+}
+
+impl BrokerProcess {
+    /// Starts `program` on a free port, with further arguments.
+    pub fn start(program: impl AsRef<Path>, arguments: &[&str]) -> Self {
+        let mut child = Command::new(program.as_ref())
+            .args(["--endpoint", "tcp://127.0.0.1:0", "--health-port", "0"])
+            .args(["--log-level", "info"])
+            .args(arguments)
+            .env_clear()
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the broker starts");
+        let mut lines = BufReader::new(child.stdout.take().expect("its log is read")).lines();
+        let mut told = |context: &str, field: &str| loop {
+            let line = lines
+                .next()
+                .expect("the log goes on until the broker serves");
+            let line: Value = serde_json::from_str(&line.expect("the log is text"))
+                .expect("a line of the log is JSON");
+            if line["context"] == context {
+                let value = line["fields"][field].as_str();
+                return value.expect("the log tells an address").to_owned();
+            }
+        };
+        let health = told("daemon.health", "address");
+        let endpoint = told("broker.bound", "endpoint");
+        // Somebody has to read what the broker logs.
+        thread::spawn(move || lines.for_each(drop));
+        Self {
+            child,
+            peers: Peers::new(endpoint),
+            health,
+        }
+    }
+
+    /// Makes peers of this broker.
+    pub fn peers(&self) -> &Peers {
+        &self.peers
+    }
+
+    /// What `/metrics` shows.
+    pub fn metrics(&self) -> Reading {
+        let mut stream = TcpStream::connect(&self.health).expect("the health server accepts");
+        let request = b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+        stream.write_all(request).expect("the health server reads");
+        let mut answer = String::new();
+        stream
+            .read_to_string(&mut answer)
+            .expect("the health server answers");
+        Reading::new(answer)
+    }
+
+    /// Sends a signal by its name, such as `STOP`.
+    pub fn signal(&self, signal: &str) {
+        let pid = self.child.id().to_string();
+        let sent = Command::new("kill").args(["-s", signal, &pid]).status();
+        assert!(sent.expect("kill runs").success(), "SIG{signal} is sent");
+    }
+
+    /// The memory that is resident, in bytes.
+    pub fn resident_bytes(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()));
+        let status = status.expect("the process runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kib = line.and_then(|line| line.trim().strip_suffix(" kB"));
+        let kib: u64 = kib
+            .and_then(|kib| kib.parse().ok())
+            .expect("VmRSS is in kB");
+        kib * 1024
+    }
+
+    /// How many descriptors are open.
+    pub fn descriptors(&self) -> usize {
+        let folder = fs::read_dir(format!("/proc/{}/fd", self.child.id()));
+        folder.expect("the process runs").count()
+    }
+
+    /// Waits until the process has ended, and returns its exit code.
+    pub fn exit_code(mut self) -> Option<i32> {
+        self.child.wait().expect("the process ends").code()
+    }
+}
+
+impl Drop for BrokerProcess {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

@@ -1,0 +1,117 @@
+//! What documents and deployment say of configuration, against the daemons' own keys.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use plantd_daemon::config::{Settings, Sources, load};
+use serde_json::Value;
+
+use crate::assert_none;
+use crate::tree::read;
+
+#[test]
+fn operations_list_every_key_with_its_default() {
+    let mut complaints = listed_wrong::<plantd_broker::Config>();
+    complaints.extend(listed_wrong::<plantd_module_echo::Config>());
+    assert_none(complaints);
+}
+
+/// Compares the tables of `docs/operations.md` with a daemon's default.
+fn listed_wrong<T: Settings>() -> Vec<String> {
+    let document = read("docs/operations.md");
+    let mut listed = keys_listed(&document, "every daemon");
+    listed.extend(keys_listed(&document, T::NAME));
+    let mut actual = BTreeMap::new();
+    leaves(
+        &serde_json::to_value(T::default()).expect("keys are plain data"),
+        "",
+        &mut actual,
+    );
+    let keys: BTreeSet<&String> = listed.keys().chain(actual.keys()).collect();
+    let wrong = keys
+        .into_iter()
+        .filter(|key| listed.get(*key) != actual.get(*key));
+    wrong
+        .map(|key| {
+            format!(
+                "{} {key}: {:?}, not {:?}",
+                T::NAME,
+                actual.get(key),
+                listed.get(key)
+            )
+        })
+        .collect()
+}
+
+/// Keys and defaults of the table after `<!-- keys: … -->`.
+fn keys_listed(document: &str, daemon: &str) -> BTreeMap<String, String> {
+    let (_, after) = document
+        .split_once(&format!("<!-- keys: {daemon} -->\n\n"))
+        .expect("a table");
+    let rows = after
+        .lines()
+        .take_while(|line| line.starts_with('|'))
+        .skip(2);
+    let cells = rows.map(|row| {
+        row.split('|')
+            .map(|cell| cell.trim().trim_matches('`'))
+            .collect::<Vec<_>>()
+    });
+    cells
+        .map(|cells| (cells[1].to_owned(), cells[2].to_owned()))
+        .collect()
+}
+
+fn leaves(value: &Value, key: &str, found: &mut BTreeMap<String, String>) {
+    let default = match value {
+        Value::Object(table) => {
+            for (name, value) in table {
+                let key = if key.is_empty() {
+                    name.clone()
+                } else {
+                    format!("{key}.{name}")
+                };
+                leaves(value, &key, found);
+            }
+            return;
+        }
+        Value::Null => String::new(),
+        Value::String(text) => text.clone(),
+        Value::Bool(_) | Value::Number(_) | Value::Array(_) => value.to_string(),
+    };
+    found.insert(key.to_owned(), default);
+}
+
+#[test]
+fn environments_that_come_with_plantd_are_accepted() {
+    for file in [".env.development", "docker-compose.yml"] {
+        let variables = variables(&read(file));
+        assert!(!variables.is_empty(), "{file}");
+        let mut complaints = refused::<plantd_broker::Config>(&variables);
+        complaints.extend(refused::<plantd_module_echo::Config>(&variables));
+        assert_none(complaints);
+    }
+}
+
+/// `PLANTD_…` with its value, in the notation of environment files and of YAML.
+fn variables(text: &str) -> BTreeMap<String, String> {
+    let settings = text
+        .lines()
+        .map(str::trim)
+        .filter(|line| line.starts_with("PLANTD_"));
+    let pairs = settings.filter_map(|line| line.split_once(['=', ':']));
+    pairs
+        .map(|(name, value)| (name.to_owned(), value.trim().trim_matches('"').to_owned()))
+        .collect()
+}
+
+fn refused<T: Settings>(variables: &BTreeMap<String, String>) -> Vec<String> {
+    let sources = Sources {
+        environment: variables.clone(),
+        ..Sources::default()
+    };
+    load::<T>(&sources)
+        .err()
+        .map(|errors| errors.to_string())
+        .into_iter()
+        .collect()
+}
