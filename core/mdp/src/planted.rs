@@ -30,6 +30,8 @@ pub enum Bug {
     LoseLastOfBatch,
     /// Workers are expired for silence while the broker's own process was stopped.
     ExpireByWallClock,
+    /// The broker's own process counts as stopped only from when something was due.
+    MeasureStopFromDue,
     /// A late answer goes to another request of the same worker's.
     AnswerWrongRequest,
     /// `retry=never` is not heeded.
@@ -87,7 +89,7 @@ pub enum Bug {
 #[cfg(feature = "planted-bugs")]
 impl Bug {
     /// Every bug, in the order of declaration.
-    pub const ALL: [Self; 35] = [
+    pub const ALL: [Self; 36] = [
         Self::ForgetToRequeue,
         Self::ReuseToken,
         Self::DisconnectOrphan,
@@ -97,6 +99,7 @@ impl Bug {
         Self::RedispatchAfterPartial,
         Self::LoseLastOfBatch,
         Self::ExpireByWallClock,
+        Self::MeasureStopFromDue,
         Self::AnswerWrongRequest,
         Self::IgnoreRetryNever,
         Self::SkipCancel,

@@ -1,6 +1,6 @@
 //! A thousand seeds, and what they bring about between them.
 
-use plantd_sim::survey;
+use plantd_sim::{run, survey};
 
 /// What must have happened somewhere, so that the promises were put to a test.
 const MUST_BE_SEEN: [&str; 37] = [
@@ -58,4 +58,11 @@ fn a_thousand_seeds_keep_every_promise() {
         .filter(|what| !seen.contains_key(**what));
     let missing: Vec<_> = missing.collect();
     assert!(missing.is_empty(), "never seen: {missing:?}");
+}
+
+#[test]
+fn a_seed_plays_the_same_each_time() {
+    for seed in 0..10 {
+        assert_eq!(run(seed, None, false), run(seed, None, false));
+    }
 }

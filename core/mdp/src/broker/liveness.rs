@@ -40,10 +40,15 @@ impl Broker {
         if late <= STALL || self.planted.has(Bug::ExpireByWallClock) {
             return;
         }
+        let stop = if self.planted.has(Bug::MeasureStopFromDue) {
+            late
+        } else {
+            gap
+        };
         let workers: Vec<PeerId> = self.workers_in_order().collect();
         for peer in workers {
             if let Some(worker) = self.peers.get_mut(peer).and_then(Peer::worker_mut)
-                && gap > worker.heartbeat
+                && stop > worker.heartbeat
             {
                 worker.last_heard += gap;
             }

@@ -36,6 +36,8 @@ struct Link {
 
 /// A question that has not ended.
 struct Asked {
+    /// When it has ended at the latest.
+    until: Option<Instant>,
     pieces: Vec<Piece>,
 }
 
@@ -105,7 +107,12 @@ impl LibraryClient {
         if let Some(after) = wish.cancel_after {
             self.todo.put(stage.now + after, Deed::Cancel(id));
         }
-        self.asked.insert(id, Asked { pieces: Vec::new() });
+        let grace = Config::default().deadline_grace;
+        let asked = Asked {
+            until: wish.deadline.map(|deadline| stage.now + deadline + grace),
+            pieces: Vec::new(),
+        };
+        self.asked.insert(id, asked);
     }
 
     fn does(&mut self, deed: Deed, stage: &mut Stage) {
@@ -136,6 +143,15 @@ impl LibraryClient {
             }
         }
         self.settle(stage);
+    }
+
+    /// Who sets a deadline hears by then, and a little, whatever becomes of the broker.
+    fn check_on_time(&self, now: Instant) -> Verdict {
+        for (request, asked) in &self.asked {
+            let is_late = asked.until.is_some_and(|until| until < now);
+            ensure!(!is_late, "{request} is not ended by its deadline");
+        }
+        Ok(())
     }
 
     /// Carries out what the machine wants.
@@ -297,6 +313,8 @@ impl Party for LibraryClient {
             machine.handle_timeout(stage.now);
         }
         self.settle(stage);
+        let verdict = self.check_on_time(stage.now);
+        stage.judge(verdict);
         while let Some((_, deed)) = self.todo.take(stage.now) {
             self.does(deed, stage);
         }

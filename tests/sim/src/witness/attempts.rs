@@ -192,9 +192,15 @@ impl Witness {
             "an attempt too many: {case:?}"
         );
         case.attempt = Some(token);
-        if !form.dialect.has_header() {
-            return Ok(());
+        if form.dialect.has_header() {
+            self.check_terms(stamp, header)?;
         }
+        Ok(())
+    }
+
+    /// Checks what a worker of MDP/0.3 is told of a request.
+    fn check_terms(&self, stamp: u64, header: &Header) -> Verdict {
+        let case = &self.cases[&stamp];
         let attempt = number(&header.properties, "attempt");
         let expected = (case.attempts > 1).then_some(case.attempts);
         ensure!(

@@ -7,7 +7,7 @@ use plantd_mdp::command::ToClient;
 use plantd_mdp::{ErrorCode, Form, Header, Properties, ServiceName, Token};
 use plantd_zmtp::Message;
 
-use super::{Managed, Witness};
+use super::Witness;
 use crate::body::{Piece, Question};
 use crate::verdict::{Verdict, Violation, ensure};
 
@@ -114,7 +114,7 @@ impl Witness {
                 "{case:?} was dispatched and not taken"
             );
             let (peer, id, told) = (case.peer, case.id, case.tells_its_end());
-            let refused_in_words = case.ended || !told || self.act.is_gone(peer);
+            let refused_in_words = case.ended || !told || self.act.gone.contains(&peer);
             ensure!(refused_in_words, "{case:?} was refused without a word");
             if let Some(view) = self.peers.get_mut(&peer)
                 && view.ids.get(&id) == Some(&stamp)
@@ -248,61 +248,6 @@ impl Witness {
         let unwanted = header.properties.iter().find(|(name, _)| is_brokers(name));
         ensure!(unwanted.is_none(), "{unwanted:?} came from a worker");
         Ok(stamp)
-    }
-
-    /// What the broker should say to `mmi.service` of an honest client.
-    pub(super) fn expect_status(
-        &self,
-        peer: PeerId,
-        service: &ServiceName,
-        body: &Message,
-    ) -> Option<Managed> {
-        let view = self.peers.get(&peer)?;
-        if !view.traits.honest || service.as_str() != "mmi.service" {
-            return None;
-        }
-        let name = body.frames().next()?;
-        let mut workers = self.workers.values();
-        let is_served = workers.any(|worker| worker.service.as_str().as_bytes() == name);
-        let status = if is_served { b"200" } else { b"404" };
-        Some(Managed { peer, status })
-    }
-
-    fn sees_status(&mut self, peer: PeerId, body: &Message) -> Verdict {
-        if let Some(managed) = self.act.managed.take_if(|managed| managed.peer == peer) {
-            let status = body.frames().next().unwrap_or_default();
-            ensure!(
-                status == managed.status,
-                "{body:?} is answered in place of {managed:?}"
-            );
-        }
-        Ok(())
-    }
-
-    /// Checks that nothing is over a limit, and that management is answered at once.
-    pub(super) fn check_limits(&self, tally: &Tally) -> Verdict {
-        let limits = &self.config.limits;
-        ensure!(
-            tally.held_bytes <= limits.memory_bytes,
-            "{} bytes of {} are held",
-            tally.held_bytes,
-            limits.memory_bytes
-        );
-        let requests = self.peers.values().map(|view| view.ids.len());
-        let most = requests.max().unwrap_or(0);
-        ensure!(
-            most <= limits.client_requests + 1,
-            "{most} requests of one client are open, of {}",
-            limits.client_requests
-        );
-        if let Some(managed) = &self.act.managed {
-            let is_gone = self
-                .peers
-                .get(&managed.peer)
-                .is_none_or(|view| view.is_closed);
-            ensure!(is_gone, "{managed:?} is not answered");
-        }
-        Ok(())
     }
 
     fn sees_error(&mut self, peer: PeerId, header: &Header) -> Verdict {

@@ -56,6 +56,25 @@ impl Witness {
         Ok(())
     }
 
+    /// Checks that nothing is over a limit.
+    pub(super) fn check_limits(&self, tally: &Tally) -> Verdict {
+        let limits = &self.config.limits;
+        ensure!(
+            tally.held_bytes <= limits.memory_bytes,
+            "{} bytes of {} are held",
+            tally.held_bytes,
+            limits.memory_bytes
+        );
+        let requests = self.peers.values().map(|view| view.ids.len());
+        let most = requests.max().unwrap_or(0);
+        ensure!(
+            most <= limits.client_requests + 1,
+            "{most} requests of one client are open, of {}",
+            limits.client_requests
+        );
+        Ok(())
+    }
+
     /// How many requests may have ended with the connections that ended: where there are ids it is
     /// known, else there are errors that were not told.
     fn went_with_clients(&self) -> (u64, u64) {
