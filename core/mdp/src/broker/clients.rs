@@ -77,9 +77,7 @@ impl Broker {
         reason: Rejection,
         now: Instant,
     ) {
-        if self.outstanding(from, id).is_some() {
-            self.reject(from, Rejection::DuplicateId);
-            self.expel(from, CloseReason::DuplicateId, now);
+        if self.expel_for_duplicate(from, id, now) {
             return;
         }
         let message = format!("the request is malformed: {reason}");
@@ -101,16 +99,7 @@ impl Broker {
 
     /// Ends a request for its client without an answer.
     pub(super) fn fail(&mut self, key: RequestKey, code: ErrorCode, message: &str, now: Instant) {
-        let Some(asker) = self.release_asker(key) else {
-            return;
-        };
-        self.tally.count_failed(code);
-        let in_silence = code == ErrorCode::Cancelled && self.planted.has(Bug::CancelInSilence);
-        if asker.form.dialect.has_header() && !in_silence {
-            let header = reasoned(asker.id, Some(code), message);
-            self.send_error(key, asker, header);
-        }
-        self.abandon(key, now);
+        self.end_by_error(key, code, now, |id| reasoned(id, Some(code), message));
     }
 
     /// Ends a request for its client with the worker's own error.
@@ -121,13 +110,25 @@ impl Broker {
         properties: &Properties,
         now: Instant,
     ) {
+        self.end_by_error(key, code, now, |id| error_header(id, code, properties));
+    }
+
+    /// Ends a request for its client by ERROR, whose header `header` makes for the client's id, or
+    /// in silence where the dialect has no error.
+    fn end_by_error(
+        &mut self,
+        key: RequestKey,
+        code: ErrorCode,
+        now: Instant,
+        header: impl FnOnce(u64) -> Header,
+    ) {
         let Some(asker) = self.release_asker(key) else {
             return;
         };
         self.tally.count_failed(code);
-        if asker.form.dialect.has_header() {
-            let header = error_header(asker.id, code, properties);
-            self.send_error(key, asker, header);
+        let in_silence = code == ErrorCode::Cancelled && self.planted.has(Bug::CancelInSilence);
+        if asker.form.dialect.has_header() && !in_silence {
+            self.send_error(key, asker, header(asker.id));
         }
         self.abandon(key, now);
     }
@@ -257,6 +258,17 @@ impl Broker {
         client.requests.get(&id).copied()
     }
 
+    /// Closes a client that asks again under the id of an unanswered request: the two could not
+    /// be told apart any more. Whether it did.
+    fn expel_for_duplicate(&mut self, from: PeerId, id: u64, now: Instant) -> bool {
+        let is_duplicate = self.outstanding(from, id).is_some();
+        if is_duplicate {
+            self.reject(from, Rejection::DuplicateId);
+            self.expel(from, CloseReason::DuplicateId, now);
+        }
+        is_duplicate
+    }
+
     fn handle_request(
         &mut self,
         from: PeerId,
@@ -266,9 +278,7 @@ impl Broker {
         body: Message,
         now: Instant,
     ) {
-        if form.dialect.has_header() && self.outstanding(from, header.id).is_some() {
-            self.reject(from, Rejection::DuplicateId);
-            self.expel(from, CloseReason::DuplicateId, now);
+        if form.dialect.has_header() && self.expel_for_duplicate(from, header.id, now) {
             return;
         }
         let id = header.id;
