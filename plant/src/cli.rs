@@ -1,5 +1,7 @@
 //! The commands and their options.
 
+mod bench;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -10,6 +12,8 @@ use plantd_client::{Endpoint, ServiceName};
 use crate::failure::EXIT_CODES;
 use crate::output::Format;
 use crate::output::units::{parse_duration, parse_timeout};
+
+pub(crate) use bench::{BenchArguments, BenchCommand, BenchRequestArguments, Load};
 
 /// Calls, serves and looks at the services of a plantd broker
 #[derive(Debug, Parser)]
@@ -73,6 +77,8 @@ pub(crate) enum Command {
     Broker,
     /// Measure the round trip to the broker
     Ping(PingArguments),
+    /// Measure an installation under a load
+    Bench(BenchArguments),
     /// Print the completions for a shell, to be sourced by it
     Completions { shell: Shell },
 }

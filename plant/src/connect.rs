@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use plantd_client::{Client, RequestError, Status};
+use plantd_client::{Client, RequestError, ServiceName, Status};
 
 use crate::cli::Options;
 use crate::failure::Failure;
@@ -12,6 +12,9 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How long requests may take, unless `--timeout` says otherwise.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long the broker is asked who serves.
+const WHO_SERVES_TIMEOUT: Duration = Duration::from_secs(1);
 
 impl Options {
     /// How long to wait for the broker.
@@ -66,6 +69,15 @@ pub(crate) async fn ask(
             let problem = format!("mmi.{subject} has the status {}", reply.status);
             Err(Failure::Refused(RequestError::InvalidReply(problem)))
         }
+    }
+}
+
+/// Whether the broker says that a service has no worker.
+pub(crate) async fn nobody_serves(client: &Client, service: &ServiceName) -> bool {
+    let asking = client.mmi("service", Some(service.as_str()));
+    match tokio::time::timeout(WHO_SERVES_TIMEOUT, asking).await {
+        Ok(Ok(reply)) => reply.status == 404,
+        Ok(Err(_)) | Err(_) => false,
     }
 }
 

@@ -1,12 +1,15 @@
 //! `plant`: calls, serves and looks at the services of a plantd broker.
 
+mod bench;
 mod cli;
 mod connect;
+mod dispatch;
 mod failure;
 mod listing;
 mod output;
 mod ping;
 mod request;
+mod signals;
 mod stopwatch;
 mod worker;
 
@@ -15,7 +18,7 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 
-use cli::{Cli, Command};
+use cli::Cli;
 use failure::Failure;
 use output::Output;
 
@@ -25,27 +28,13 @@ fn main() -> ExitCode {
         Err(error) => return answer_instead(&error),
     };
     let mut output = Output::stdout(cli.options.output);
-    match run(cli, &mut output).and_then(|()| output.finish()) {
+    match dispatch::run(cli, &mut output).and_then(|()| output.finish()) {
         Ok(()) | Err(Failure::ReaderLeft) => ExitCode::SUCCESS,
         Err(failure) => {
             // Without a stderr there is nobody left to tell.
             let _ = writeln!(io::stderr(), "plant: {failure}");
             failure.exit_code()
         }
-    }
-}
-
-#[tokio::main(flavor = "current_thread")]
-async fn run(cli: Cli, output: &mut Output) -> Result<(), Failure> {
-    let Cli { options, command } = cli;
-    match command {
-        Command::Request(arguments) => request::run(&options, arguments, output).await,
-        Command::Worker(arguments) => worker::run(&options, arguments, output).await,
-        Command::Services => listing::services(&options, output).await,
-        Command::Workers { service } => listing::workers(&options, service, output).await,
-        Command::Broker => listing::broker(&options, output).await,
-        Command::Ping(arguments) => ping::run(&options, &arguments, output).await,
-        Command::Completions { shell } => output.bytes(&cli::completions(shell)),
     }
 }
 

@@ -10,13 +10,10 @@ use std::time::Duration;
 use plantd_client::{Body, Client, Reply, RequestBuilder, RequestError, ServiceName};
 
 use crate::cli::{Options, RequestArguments, Retry};
-use crate::connect::connect;
+use crate::connect::{connect, nobody_serves};
 use crate::failure::Failure;
 use crate::output::body::readable;
 use crate::output::{Format, Output};
-
-/// How long the broker is asked who serves, once there is no answer.
-const EXPLAIN_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A request that can be sent any number of times.
 #[derive(Debug)]
@@ -93,20 +90,12 @@ impl Request {
 
     /// What an error means to the user: a service that nobody serves times out too.
     async fn explain(&self, error: RequestError) -> Failure {
-        if error == RequestError::Timeout && self.nobody_serves().await {
+        if error == RequestError::Timeout && nobody_serves(&self.client, &self.service).await {
             return Failure::NoWorker {
                 service: self.service.to_string(),
             };
         }
         Failure::of(self.service.as_str(), self.timeout, error)
-    }
-
-    async fn nobody_serves(&self) -> bool {
-        let asking = self.client.mmi("service", Some(self.service.as_str()));
-        match tokio::time::timeout(EXPLAIN_TIMEOUT, asking).await {
-            Ok(Ok(reply)) => reply.status == 404,
-            Ok(Err(_)) | Err(_) => false,
-        }
     }
 }
 

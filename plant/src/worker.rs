@@ -3,12 +3,10 @@
 mod exec;
 mod journal;
 
-use std::io;
 use std::pin::pin;
 use std::sync::Arc;
 
 use plantd_client::{Body, Request, Served, Worker, WorkerError};
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 use tokio::time::sleep;
 
@@ -16,6 +14,7 @@ use crate::cli::{Options, WorkerArguments};
 use crate::connect::not_connected;
 use crate::failure::Failure;
 use crate::output::Output;
+use crate::signals::StopSignals;
 use journal::{Journal, Reports};
 
 /// How a request is answered.
@@ -23,13 +22,6 @@ use journal::{Journal, Reports};
 enum Action {
     Echo,
     Exec { command: String },
-}
-
-/// SIGINT and SIGTERM.
-#[derive(Debug)]
-struct StopSignals {
-    interrupt: Signal,
-    terminate: Signal,
 }
 
 pub(crate) async fn run(
@@ -83,10 +75,7 @@ where
     H: Fn(Request) -> F + Send + Sync + 'static,
     F: Future<Output = Result<Body, WorkerError>> + Send + 'static,
 {
-    let mut signals = StopSignals::catch().map_err(|error| Failure::System {
-        what: "catch SIGINT and SIGTERM".to_owned(),
-        error,
-    })?;
+    let mut signals = StopSignals::catch()?;
     let mut status = worker.status();
     let (stop, stopped) = oneshot::channel::<()>();
     let mut stop = Some(stop);
@@ -119,21 +108,5 @@ where
         Served::TimedOut { unfinished } => Err(Failure::Unfinished(format!(
             "{unfinished} requests were not finished in time and are given to another worker"
         ))),
-    }
-}
-
-impl StopSignals {
-    fn catch() -> io::Result<Self> {
-        Ok(Self {
-            interrupt: signal(SignalKind::interrupt())?,
-            terminate: signal(SignalKind::terminate())?,
-        })
-    }
-
-    async fn next(&mut self) {
-        tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
-        }
     }
 }

@@ -1,6 +1,7 @@
 //! The command line as a process, against a broker on a free port.
 #![expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
+mod bench;
 mod harness;
 mod listing;
 mod request;

@@ -36,6 +36,7 @@ fn help_names_every_command_and_the_exit_codes() {
         "workers",
         "broker",
         "ping",
+        "bench",
         "completions",
         "Exit codes",
     ] {
