@@ -191,7 +191,7 @@ impl Router {
             Notice::Drained { .. } => {}
             Notice::Ignored { commands, .. } => self.published.ignored(commands),
             // Only sockets that publish get any.
-            Notice::Subscriptions { .. } => {}
+            Notice::Subscriptions { .. } | Notice::Marked { .. } => {}
             Notice::Closed { key, reason } => self.close(key, &reason, now),
         }
     }

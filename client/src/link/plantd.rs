@@ -157,7 +157,9 @@ impl Connections {
                 let reason = reason.to_string();
                 return Some(LinkEvent::Closed { key, reason });
             }
-            Notice::Subscriptions { .. } | Notice::Ignored { .. } => return None,
+            Notice::Subscriptions { .. } | Notice::Marked { .. } | Notice::Ignored { .. } => {
+                return None;
+            }
         };
         self.connections.contains_key(&event.0).then_some(event.1)
     }

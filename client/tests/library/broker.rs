@@ -237,6 +237,7 @@ impl Broker {
                 }
                 Notice::Opened { .. }
                 | Notice::Subscriptions { .. }
+                | Notice::Marked { .. }
                 | Notice::Ignored { .. }
                 | Notice::Drained { .. } => {}
             }

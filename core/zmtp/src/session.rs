@@ -12,7 +12,7 @@ mod violation;
 
 use std::{mem, sync::Arc, time::Instant};
 
-use bytes::{Bytes, BytesMut};
+use bytes::{BufMut, Bytes, BytesMut};
 
 use self::{
     command::Command,
@@ -54,6 +54,8 @@ pub enum Event {
     Message(Message),
     /// A change of its subscriptions, as a command or as a message; only for PUB and XPUB.
     Subscription(Subscription),
+    /// The answer to [`Session::encode_mark`]: the peer has read all that was sent before it.
+    Marked(u64),
     /// A command that is not known, or has no meaning for this type of socket, was skipped.
     Ignored,
 }
@@ -97,6 +99,7 @@ enum Phase {
         limit_bytes: usize,
     },
     Traffic {
+        version: Version,
         decoder: Decoder,
         progress: Progress,
     },
@@ -174,31 +177,32 @@ impl Session {
                     handshake.accept(&self.config, &mut self.out);
                     self.liveness.handle_ready(version.knows_commands());
                     self.phase = Phase::Traffic {
+                        version: *version,
                         decoder: Decoder::default(),
                         progress: Progress::default(),
                     };
                     return Ok(Some(Event::Ready(peer)));
                 }
-                Phase::Traffic { decoder, progress } => {
-                    match decoder.next(incoming, &self.config.limits)? {
-                        None => {
-                            progress.update(
-                                decoder.unfinished_bytes(incoming),
-                                self.liveness.last_heard(),
-                            );
-                            return Ok(None);
-                        }
-                        Some(Decoded::Message(message)) => {
-                            progress.finish();
-                            return self.message_event(message).map(Some);
-                        }
-                        Some(Decoded::Command(body)) => {
-                            if let Some(event) = self.handle_command(&body)? {
-                                return Ok(Some(event));
-                            }
+                Phase::Traffic {
+                    decoder, progress, ..
+                } => match decoder.next(incoming, &self.config.limits)? {
+                    None => {
+                        progress.update(
+                            decoder.unfinished_bytes(incoming),
+                            self.liveness.last_heard(),
+                        );
+                        return Ok(None);
+                    }
+                    Some(Decoded::Message(message)) => {
+                        progress.finish();
+                        return self.message_event(message).map(Some);
+                    }
+                    Some(Decoded::Command(body)) => {
+                        if let Some(event) = self.handle_command(&body)? {
+                            return Ok(Some(event));
                         }
                     }
-                }
+                },
             }
         }
     }
@@ -262,6 +266,44 @@ impl Session {
         matches!(self.phase, Phase::Traffic { .. })
     }
 
+    /// A PING that the peer answers, after it has read all that is sent before, with
+    /// [`Event::Marked`]; `None` before the handshake is done, and for a peer of ZMTP 3.0, which
+    /// knows no PING.
+    pub fn encode_mark(&self, mark: u64) -> Option<Bytes> {
+        if !self.peer_knows_commands() {
+            return None;
+        }
+        let mut out = BytesMut::new();
+        command::put_mark(&mut out, mark);
+        Some(out.freeze())
+    }
+
+    /// Changes of this side's subscriptions, as commands, or for a peer of ZMTP 3.0 as messages.
+    pub fn encode_subscriptions(&self, changes: &[Subscription]) -> Bytes {
+        let as_commands = self.peer_knows_commands();
+        let mut out = BytesMut::new();
+        for change in changes {
+            match change {
+                Subscription::Subscribe(topic) if as_commands => {
+                    command::put_subscribe(&mut out, topic);
+                }
+                Subscription::Cancel(topic) if as_commands => {
+                    command::put_cancel(&mut out, topic);
+                }
+                Subscription::Subscribe(topic) => put_subscription_message(&mut out, 1, topic),
+                Subscription::Cancel(topic) => put_subscription_message(&mut out, 0, topic),
+            }
+        }
+        out.freeze()
+    }
+
+    fn peer_knows_commands(&self) -> bool {
+        match &self.phase {
+            Phase::Greeting | Phase::Handshake { .. } => false,
+            Phase::Traffic { version, .. } => version.knows_commands(),
+        }
+    }
+
     /// The memory that a half-received message takes beside what is in the [`Incoming`].
     pub fn held_bytes(&self) -> usize {
         match &self.phase {
@@ -279,7 +321,10 @@ impl Session {
                 }
                 Ok(None)
             }
-            Command::Pong => Ok(None),
+            Command::Pong { context } => Ok(context
+                .try_into()
+                .ok()
+                .map(|mark| Event::Marked(u64::from_be_bytes(mark)))),
             Command::Error { text } => Err(Violation::Refused {
                 text: text.escape_ascii().to_string(),
             }),
@@ -323,6 +368,13 @@ impl Session {
     fn publishes(&self) -> bool {
         matches!(self.config.socket_type, SocketType::Pub | SocketType::Xpub)
     }
+}
+
+/// Appends a subscription as it was before ZMTP 3.1 (RFC 23): 1 or 0, then the topic.
+fn put_subscription_message(out: &mut BytesMut, form: u8, topic: &[u8]) {
+    crate::frame::put_header(out, 0, 1 + topic.len());
+    out.put_u8(form);
+    out.put_slice(topic);
 }
 
 /// "The peer SHOULD enforce that the other peer is using a valid socket type", and "SHOULD handle

@@ -352,6 +352,34 @@ async fn their_subscriber_and_our_publisher_side() {
 }
 
 #[tokio::test]
+async fn our_subscriber_and_their_publisher() {
+    let endpoint = "tcp://127.0.0.1:0".parse().unwrap();
+    let context = zmq::Context::new();
+    let (publisher, dialled) = their_listener(&context, zmq::XPUB, &endpoint);
+    let config = SessionConfig::new(Side::Connecting, SocketType::Sub);
+    let mut ours = Ours::connect(&dialled, config).await;
+    ours.opened().await;
+
+    let topic = || "topic".into();
+    ours.outbox
+        .change_subscriptions(vec![Subscription::Subscribe(topic())]);
+    ours.outbox.mark(1);
+    assert_eq!(ours.notice().await, Notice::Marked { key: (), mark: 1 });
+    let publisher = beside(move || {
+        assert_eq!(publisher.recv_bytes(0).unwrap(), b"\x01topic");
+        publisher.send_multipart(["topic.a", "1"], 0).unwrap();
+        publisher
+    });
+    let publisher = publisher.await.unwrap();
+    assert!(ours.messages(1).await == [Message::from_frames(["topic.a", "1"])]);
+
+    ours.outbox
+        .change_subscriptions(vec![Subscription::Cancel(topic())]);
+    let cancelled = beside(move || publisher.recv_bytes(0).unwrap());
+    assert_eq!(cancelled.await.unwrap(), b"\0topic");
+}
+
+#[tokio::test]
 async fn a_socket_of_the_wrong_type_is_refused() {
     let listener = Listener::bind(&"tcp://127.0.0.1:0".parse().unwrap())
         .await

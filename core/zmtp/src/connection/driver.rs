@@ -4,6 +4,7 @@ use std::{
     collections::VecDeque,
     fmt,
     future::Future,
+    mem,
     pin::{Pin, pin},
     task::{Context, Poll},
     time::{Duration, Instant},
@@ -21,7 +22,7 @@ use super::{
     turn::Turn,
     write_queue::WriteQueue,
 };
-use crate::{Batch, Session, Stream, Violation, incoming::Incoming};
+use crate::{Session, Stream, Violation, incoming::Incoming};
 
 /// How long a peer may take to read the ERROR that it is closed with.
 const ERROR_LINGER: Duration = Duration::from_secs(1);
@@ -37,8 +38,10 @@ pub(super) struct Driver<K> {
     session: Session,
     incoming: Incoming,
     orders: mpsc::UnboundedReceiver<Order>,
-    /// Batches that wait for the handshake.
-    early: Vec<Batch>,
+    /// What waits for the handshake.
+    early: Vec<Order>,
+    /// Marks that the peer cannot be asked for, and how much is written when each has come.
+    unwritten_marks: VecDeque<(u64, u64)>,
     queue: WriteQueue,
     backlog: Backlog,
     /// When something was last written, or the queue last empty.
@@ -91,6 +94,7 @@ impl<K: Copy + Send + 'static> Driver<K> {
             incoming: Incoming::new(),
             orders,
             early: Vec::new(),
+            unwritten_marks: VecDeque::new(),
             queue: WriteQueue::new(backlog.clone()),
             backlog,
             written_at: now,
@@ -150,7 +154,9 @@ impl<K: Copy + Send + 'static> Driver<K> {
             match self.orders.poll_recv(cx) {
                 Poll::Pending => return Ok(()),
                 Poll::Ready(None) => return Err(CloseReason::Abandoned),
-                Poll::Ready(Some(Order::Send(batch))) => self.queue_batch(batch, now),
+                Poll::Ready(Some(
+                    order @ (Order::Send(_) | Order::Subscriptions(_) | Order::Mark(_)),
+                )) => self.queue_order(order, now),
                 Poll::Ready(Some(Order::PauseReading)) => self.paused = true,
                 Poll::Ready(Some(Order::ResumeReading)) => self.paused = false,
                 Poll::Ready(Some(Order::Close { linger })) => {
@@ -161,13 +167,31 @@ impl<K: Copy + Send + 'static> Driver<K> {
         Ok(())
     }
 
-    fn queue_batch(&mut self, batch: Batch, now: Instant) {
+    fn queue_order(&mut self, order: Order, now: Instant) {
         if !self.session.is_ready() {
-            self.early.push(batch);
+            self.early.push(order);
             return;
         }
         self.note_beginning(now);
-        self.queue.push_batch(batch);
+        self.queue_now(order);
+    }
+
+    fn queue_now(&mut self, order: Order) {
+        match order {
+            Order::Send(batch) => self.queue.push_batch(batch),
+            Order::Subscriptions(changes) => {
+                let encoded = self.session.encode_subscriptions(&changes);
+                self.queue.push_bytes(encoded);
+            }
+            Order::Mark(mark) => match self.session.encode_mark(mark) {
+                Some(ping) => self.queue.push_bytes(ping),
+                None => {
+                    let written_at = self.queue.pushed_bytes();
+                    self.unwritten_marks.push_back((mark, written_at));
+                }
+            },
+            Order::PauseReading | Order::ResumeReading | Order::Close { .. } => {}
+        }
     }
 
     /// The time in which something must be written begins when there is something to write.
@@ -321,6 +345,7 @@ impl<K: Copy + Send + 'static> Driver<K> {
             self.undelivered
                 .push_back(Notice::Drained { key: self.key });
         }
+        self.take_written_marks();
         let Some(ending) = &mut self.ending else {
             return if !flushed && now >= self.written_at + STALL_TIMEOUT {
                 Err(CloseReason::Stalled)
@@ -337,6 +362,20 @@ impl<K: Copy + Send + 'static> Driver<K> {
             return Err(ending.expired());
         }
         Ok(())
+    }
+
+    fn take_written_marks(&mut self) {
+        let mut marked = None;
+        while let Some((mark, at)) = self.unwritten_marks.front()
+            && self.queue.written_bytes() >= *at
+        {
+            marked = Some(*mark);
+            self.unwritten_marks.pop_front();
+        }
+        if let Some(mark) = marked {
+            let key = self.key;
+            self.undelivered.push_back(Notice::Marked { key, mark });
+        }
     }
 
     /// Writes what is queued; true if that was everything.
@@ -368,8 +407,8 @@ impl<K: Copy + Send + 'static> Driver<K> {
             self.queue.push_bytes(bytes);
         }
         if self.session.is_ready() {
-            for batch in self.early.drain(..) {
-                self.queue.push_batch(batch);
+            for order in mem::take(&mut self.early) {
+                self.queue_now(order);
             }
         }
     }

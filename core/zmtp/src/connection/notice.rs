@@ -29,6 +29,15 @@ pub enum Notice<K> {
         /// At most as many as messages.
         changes: Vec<Subscription>,
     },
+    /// The peer has read everything that was sent before this mark, and so before every earlier
+    /// one; or, of a peer of ZMTP 3.0, it was written to the socket. See
+    /// [`Outbox::mark`](crate::Outbox::mark).
+    Marked {
+        /// The connection.
+        key: K,
+        /// The mark.
+        mark: u64,
+    },
     /// Commands that mean nothing to this side were skipped.
     Ignored {
         /// The connection.

@@ -11,12 +11,14 @@ use std::{
 use tokio::sync::mpsc;
 
 use super::{BACKLOG_HIGH_BYTES, BACKLOG_LOW_BYTES};
-use crate::Batch;
+use crate::{Batch, Subscription};
 
 /// What the owner wants of the connection.
 #[derive(Debug)]
 pub(super) enum Order {
     Send(Batch),
+    Subscriptions(Vec<Subscription>),
+    Mark(u64),
     PauseReading,
     ResumeReading,
     Close { linger: Duration },
@@ -56,6 +58,20 @@ impl Outbox {
         if self.orders.send(Order::Send(batch)).is_err() {
             self.backlog.subtract(bytes);
         }
+    }
+
+    /// Changes this side's subscriptions at the peer, in the order of what is sent: as commands, or
+    /// as messages where the peer is of ZMTP 3.0.
+    pub fn change_subscriptions(&self, changes: Vec<Subscription>) {
+        self.order(Order::Subscriptions(changes));
+    }
+
+    /// Asks for [`Notice::Marked`](crate::Notice::Marked) when the peer has read everything that was
+    /// sent before, which it is asked by a PING; a peer of ZMTP 3.0 cannot be asked, and there it
+    /// comes when everything is written to the socket. Marks rise, and one is asked for when the one
+    /// before has come.
+    pub fn mark(&self, mark: u64) {
+        self.order(Order::Mark(mark));
     }
 
     /// The bytes of memory that wait to be written. It is for the owner to keep this bounded.

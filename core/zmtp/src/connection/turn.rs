@@ -10,6 +10,8 @@ pub(super) struct Turn {
     messages: Vec<Message>,
     expected: usize,
     changes: Vec<Subscription>,
+    /// The last one: it stands for those before it.
+    marked: Option<u64>,
     ignored: u32,
     events: usize,
     message_bytes: usize,
@@ -37,6 +39,7 @@ impl Turn {
                 self.messages.push(message);
             }
             Event::Subscription(change) => self.changes.push(change),
+            Event::Marked(mark) => self.marked = Some(mark),
             Event::Ignored => self.ignored += 1,
         }
     }
@@ -71,6 +74,9 @@ impl Turn {
             key,
             commands: self.ignored,
         });
-        [opened, messages, changes, ignored].into_iter().flatten()
+        let marked = self.marked.map(|mark| Notice::Marked { key, mark });
+        [opened, messages, changes, marked, ignored]
+            .into_iter()
+            .flatten()
     }
 }

@@ -39,6 +39,10 @@ pub(super) struct WriteQueue {
     gathered: BytesMut,
     waiting: bool,
     backlog: Backlog,
+    /// All bytes that were ever pushed.
+    pushed_bytes: u64,
+    /// All bytes that were ever written.
+    written_bytes: u64,
 }
 
 impl WriteQueue {
@@ -48,7 +52,20 @@ impl WriteQueue {
             gathered: BytesMut::new(),
             waiting: false,
             backlog,
+            pushed_bytes: 0,
+            written_bytes: 0,
         }
+    }
+
+    /// All bytes that were ever pushed: what is pushed by now is written when
+    /// [`written_bytes`](Self::written_bytes) has come to it.
+    pub(super) fn pushed_bytes(&self) -> u64 {
+        self.pushed_bytes
+    }
+
+    /// All bytes that were ever written.
+    pub(super) fn written_bytes(&self) -> u64 {
+        self.written_bytes
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -115,6 +132,7 @@ impl WriteQueue {
     }
 
     fn push(&mut self, chunk: Chunk) {
+        self.pushed_bytes += chunk.bytes.len() as u64;
         if self.waiting {
             self.push_waiting(chunk);
         } else {
@@ -158,6 +176,7 @@ impl WriteQueue {
 
     fn advance(&mut self, mut n: usize) {
         self.backlog.subtract(n);
+        self.written_bytes += n as u64;
         while n > 0 {
             let Some(front) = self.chunks.front_mut() else {
                 return;

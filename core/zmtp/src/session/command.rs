@@ -18,7 +18,7 @@ pub(crate) enum Command<'a> {
     Subscribe { topic: &'a [u8] },
     Cancel { topic: &'a [u8] },
     Ping { ttl: Duration, context: &'a [u8] },
-    Pong,
+    Pong { context: &'a [u8] },
     Unknown,
 }
 
@@ -36,7 +36,7 @@ impl<'a> Command<'a> {
         Ok(if is("PING") {
             parse_ping(data)?
         } else if is("PONG") {
-            Self::Pong
+            Self::Pong { context: data }
         } else if is("SUBSCRIBE") {
             Self::Subscribe { topic: data }
         } else if is("CANCEL") {
@@ -99,6 +99,21 @@ pub(crate) fn put_error(out: &mut BytesMut, text: &str) {
 /// something to say must not take silence for death.
 pub(crate) fn put_ping(out: &mut BytesMut) {
     put(out, "PING", &[0, 0]);
+}
+
+/// Appends a PING that is answered with the same eight bytes.
+pub(crate) fn put_mark(out: &mut BytesMut, mark: u64) {
+    let mut data = [0; 10];
+    data[2..].copy_from_slice(&mark.to_be_bytes());
+    put(out, "PING", &data);
+}
+
+pub(crate) fn put_subscribe(out: &mut BytesMut, topic: &[u8]) {
+    put(out, "SUBSCRIBE", topic);
+}
+
+pub(crate) fn put_cancel(out: &mut BytesMut, topic: &[u8]) {
+    put(out, "CANCEL", topic);
 }
 
 pub(crate) fn put_pong(out: &mut BytesMut, context: &[u8]) {

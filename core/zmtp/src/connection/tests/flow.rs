@@ -1,6 +1,7 @@
 //! Messages in and out, batching and backpressure.
 
 use super::*;
+use crate::Subscription;
 
 #[tokio::test(start_paused = true)]
 async fn what_comes_in_one_read_is_one_notice() {
@@ -102,9 +103,77 @@ async fn subscriptions_are_told_to_publishers() {
         notices.recv().await.unwrap(),
         Notice::Subscriptions {
             key: KEY,
-            changes: vec![crate::Subscription::Subscribe("A".into())]
+            changes: vec![Subscription::Subscribe("A".into())]
         }
     );
+}
+
+/// A connection of a socket of this type to a peer of that type and minor version, whose handshake
+/// is done.
+async fn subscribing(minor: u8) -> (Outbox, UnixStream, mpsc::Receiver<Notice<u32>>) {
+    let (near, mut peer) = UnixStream::pair().unwrap();
+    let config = SessionConfig::new(Side::Connecting, SocketType::Sub);
+    let (connection, outbox) = Connection::new(near.into(), Arc::new(config));
+    let (sender, mut notices) = mpsc::channel(4);
+    tokio::spawn(connection.run(KEY, sender));
+    outbox.change_subscriptions(vec![Subscription::Subscribe("A".into())]);
+    outbox.mark(258);
+    let mut greeting = *GREETING;
+    greeting[11] = minor;
+    let ready = b"\x04\x1A\x05READY\x0BSocket-Type\0\0\0\x04XPUB";
+    peer.write_all(&[&greeting[..], ready].concat())
+        .await
+        .unwrap();
+    let our_ready = b"\x04\x19\x05READY\x0BSocket-Type\0\0\0\x03SUB";
+    let mut handshake = vec![0; GREETING.len() + our_ready.len()];
+    peer.read_exact(&mut handshake).await.unwrap();
+    assert!(matches!(
+        notices.recv().await.unwrap(),
+        Notice::Opened { .. }
+    ));
+    (outbox, peer, notices)
+}
+
+async fn read(peer: &mut UnixStream, expected: &[u8]) {
+    let mut bytes = vec![0; expected.len()];
+    peer.read_exact(&mut bytes).await.unwrap();
+    assert_eq!(bytes, expected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_of_3_1_is_sent_commands_and_says_what_it_has_read() {
+    let (outbox, mut peer, mut notices) = subscribing(1).await;
+    read(&mut peer, b"\x04\x0B\x09SUBSCRIBEA").await;
+    read(&mut peer, b"\x04\x0F\x04PING\0\0\0\0\0\0\0\0\x01\x02").await;
+    peer.write_all(b"\x04\x0D\x04PONG\0\0\0\0\0\0\x01\x02")
+        .await
+        .unwrap();
+    let marked = Notice::Marked {
+        key: KEY,
+        mark: 258,
+    };
+    assert_eq!(notices.recv().await, Some(marked));
+
+    outbox.change_subscriptions(vec![Subscription::Cancel("A".into())]);
+    read(&mut peer, b"\x04\x08\x06CANCELA").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_of_3_0_is_sent_messages_and_its_marks_come_when_they_are_written() {
+    let (outbox, mut peer, mut notices) = subscribing(0).await;
+    let marked = |mark| Some(Notice::Marked { key: KEY, mark });
+    assert_eq!(notices.recv().await, marked(258));
+    read(&mut peer, b"\0\x02\x01A").await;
+    outbox.change_subscriptions(vec![Subscription::Cancel("A".into())]);
+    read(&mut peer, b"\0\x02\0A").await;
+
+    // More than the socket takes: the mark comes when the peer has read enough of it.
+    let large = Message::from_frames([vec![0; 4 * 1024 * 1024]]);
+    outbox.send(batch(std::slice::from_ref(&large)));
+    outbox.mark(259);
+    read(&mut peer, large.encoded()).await;
+    assert_eq!(notices.recv().await, Some(Notice::Drained { key: KEY }));
+    assert_eq!(notices.recv().await, marked(259));
 }
 
 #[tokio::test(start_paused = true)]

@@ -33,7 +33,7 @@ impl NullHandshake {
             Command::Subscribe { .. }
             | Command::Cancel { .. }
             | Command::Ping { .. }
-            | Command::Pong
+            | Command::Pong { .. }
             | Command::Unknown => Err(Violation::Handshake),
         }
     }

@@ -122,6 +122,7 @@ fn show(event: &Event) -> String {
         Event::Subscription(Subscription::Cancel(topic)) => {
             format!("cancel \"{}\"", topic.escape_ascii())
         }
+        Event::Marked(mark) => format!("marked {mark}"),
         Event::Ignored => "ignored".to_owned(),
     }
 }
