@@ -190,8 +190,8 @@ impl Router {
             // The next turn begins with reading how much is left.
             Notice::Drained { .. } => {}
             Notice::Ignored { commands, .. } => self.published.ignored(commands),
-            // Only sockets that publish get any.
-            Notice::Subscriptions { .. } | Notice::Marked { .. } => {}
+            // What this side's socket and handover do not bring about.
+            Notice::Subscriptions { .. } | Notice::Runs { .. } | Notice::Marked { .. } => {}
             Notice::Closed { key, reason } => self.close(key, &reason, now),
         }
     }

@@ -157,7 +157,10 @@ impl Connections {
                 let reason = reason.to_string();
                 return Some(LinkEvent::Closed { key, reason });
             }
-            Notice::Subscriptions { .. } | Notice::Marked { .. } | Notice::Ignored { .. } => {
+            Notice::Runs { .. }
+            | Notice::Subscriptions { .. }
+            | Notice::Marked { .. }
+            | Notice::Ignored { .. } => {
                 return None;
             }
         };

@@ -236,6 +236,7 @@ impl Broker {
                     self.closed.push(key);
                 }
                 Notice::Opened { .. }
+                | Notice::Runs { .. }
                 | Notice::Subscriptions { .. }
                 | Notice::Marked { .. }
                 | Notice::Ignored { .. }

@@ -29,6 +29,8 @@ pub const BACKLOG_LOW_BYTES: usize = 512 * 1024;
 pub const STALL_TIMEOUT: Duration = Duration::from_secs(5);
 /// The most messages that a connection takes in before it lets others run.
 pub const TURN_MESSAGES: usize = 256;
+/// The same for messages that are handed over as runs, which cost a fraction: 4,096.
+pub const TURN_RUN_MESSAGES: usize = 4096;
 /// The bytes of messages after which a connection lets others run: 1 MiB.
 pub const TURN_BYTES: usize = 1024 * 1024;
 

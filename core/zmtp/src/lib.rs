@@ -46,20 +46,22 @@ mod incoming;
 mod listener;
 mod message;
 mod outgoing;
+mod run;
 mod session;
 mod stream;
 
 pub use connection::{
     BACKLOG_HIGH_BYTES, BACKLOG_LOW_BYTES, CloseReason, Connection, Notice, Outbox, STALL_TIMEOUT,
-    TURN_BYTES, TURN_MESSAGES,
+    TURN_BYTES, TURN_MESSAGES, TURN_RUN_MESSAGES,
 };
 pub use endpoint::{Endpoint, EndpointError};
 pub use incoming::Incoming;
 pub use listener::{Listener, RemoteAddress};
 pub use message::{Frames, Message, encoded_frame_bytes};
 pub use outgoing::Batch;
+pub use run::{Part, Parts, Run};
 pub use session::{
-    Event, Heartbeat, Identity, IdentityTooLong, Limits, Mechanism, Peer, Session, SessionConfig,
-    Side, SocketType, Subscription, Version, Violation,
+    Event, Handover, Heartbeat, Identity, IdentityTooLong, Limits, Mechanism, Peer, Session,
+    SessionConfig, Side, SocketType, Subscription, Version, Violation,
 };
 pub use stream::Stream;

@@ -20,6 +20,15 @@ pub struct Batch {
     chunked_bytes: usize,
 }
 
+/// Two batches are equal if the bytes are that will be written.
+impl PartialEq for Batch {
+    fn eq(&self, other: &Self) -> bool {
+        self.len_bytes() == other.len_bytes() && self.to_bytes() == other.to_bytes()
+    }
+}
+
+impl Eq for Batch {}
+
 /// Consecutive bytes of a batch.
 #[derive(Debug)]
 pub(crate) struct Chunk {
@@ -44,7 +53,12 @@ impl Batch {
         let Some(body) = encode(&mut self.tail) else {
             return;
         };
-        let encoded = body.encoded();
+        self.push_encoded(body.encoded(), body.held_bytes());
+    }
+
+    /// Appends whole messages as they are encoded, such as a part of a run: `held_bytes` is what
+    /// they keep alive.
+    pub fn push_encoded(&mut self, encoded: &Bytes, held_bytes: usize) {
         if encoded.len() < COPIED_BODY_BYTES {
             self.tail.extend_from_slice(encoded);
             return;
@@ -53,7 +67,7 @@ impl Batch {
         self.chunked_bytes += encoded.len();
         self.chunks.push(Chunk {
             bytes: encoded.clone(),
-            excess_bytes: body.held_bytes() - encoded.len(),
+            excess_bytes: held_bytes.saturating_sub(encoded.len()),
         });
     }
 
@@ -70,6 +84,12 @@ impl Batch {
     /// Whether there is nothing to write.
     pub fn is_empty(&self) -> bool {
         self.len_bytes() == 0
+    }
+
+    /// The bytes that will be written, copied together.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let chunks = self.chunks.iter().map(|chunk| &chunk.bytes[..]);
+        chunks.chain([&self.tail[..]]).collect::<Vec<_>>().concat()
     }
 
     pub(crate) fn into_chunks(mut self) -> impl Iterator<Item = Chunk> {

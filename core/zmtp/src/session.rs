@@ -23,13 +23,13 @@ use self::{
     metadata::Metadata,
 };
 pub use self::{
-    config::{Heartbeat, Identity, IdentityTooLong, Limits, SessionConfig, Side},
+    config::{Handover, Heartbeat, Identity, IdentityTooLong, Limits, SessionConfig, Side},
     greeting::Version,
     mechanism::Mechanism,
     socket_type::SocketType,
     violation::Violation,
 };
-use crate::{Message, incoming::Incoming};
+use crate::{Message, Run, incoming::Incoming};
 
 /// PONGs are dropped while more than this waits to be sent: who does not read needs no answer.
 const TRANSMIT_BYTES: usize = 4096;
@@ -52,6 +52,8 @@ pub enum Event {
     Ready(Peer),
     /// A whole message.
     Message(Message),
+    /// Whole messages that came one after the other; only with [`Handover::Runs`].
+    Run(Run),
     /// A change of its subscriptions, as a command or as a message; only for PUB and XPUB.
     Subscription(Subscription),
     /// The answer to [`Session::encode_mark`]: the peer has read all that was sent before it.
@@ -185,24 +187,35 @@ impl Session {
                 }
                 Phase::Traffic {
                     decoder, progress, ..
-                } => match decoder.next(incoming, &self.config.limits)? {
-                    None => {
-                        progress.update(
-                            decoder.unfinished_bytes(incoming),
-                            self.liveness.last_heard(),
-                        );
-                        return Ok(None);
-                    }
-                    Some(Decoded::Message(message)) => {
-                        progress.finish();
-                        return self.message_event(message).map(Some);
-                    }
-                    Some(Decoded::Command(body)) => {
-                        if let Some(event) = self.handle_command(&body)? {
-                            return Ok(Some(event));
+                } => {
+                    let limits = &self.config.limits;
+                    let decoded = match self.config.units() {
+                        Handover::Messages => decoder.next(incoming, limits)?,
+                        Handover::Runs => decoder.next_run(incoming, limits)?,
+                    };
+                    match decoded {
+                        None => {
+                            progress.update(
+                                decoder.unfinished_bytes(incoming),
+                                self.liveness.last_heard(),
+                            );
+                            return Ok(None);
+                        }
+                        Some(Decoded::Message(message)) => {
+                            progress.finish();
+                            return self.message_event(message).map(Some);
+                        }
+                        Some(Decoded::Run(run)) => {
+                            progress.finish();
+                            return Ok(Some(Event::Run(run)));
+                        }
+                        Some(Decoded::Command(body)) => {
+                            if let Some(event) = self.handle_command(&body)? {
+                                return Ok(Some(event));
+                            }
                         }
                     }
-                },
+                }
             }
         }
     }
@@ -328,10 +341,10 @@ impl Session {
             Command::Error { text } => Err(Violation::Refused {
                 text: text.escape_ascii().to_string(),
             }),
-            Command::Subscribe { topic } if self.publishes() => Ok(Some(Event::Subscription(
-                Subscription::Subscribe(Bytes::copy_from_slice(topic)),
-            ))),
-            Command::Cancel { topic } if self.publishes() => Ok(Some(Event::Subscription(
+            Command::Subscribe { topic } if self.config.publishes() => Ok(Some(
+                Event::Subscription(Subscription::Subscribe(Bytes::copy_from_slice(topic))),
+            )),
+            Command::Cancel { topic } if self.config.publishes() => Ok(Some(Event::Subscription(
                 Subscription::Cancel(Bytes::copy_from_slice(topic)),
             ))),
             Command::Subscribe { .. }
@@ -343,7 +356,7 @@ impl Session {
 
     /// Before ZMTP 3.1 subscriptions were messages of one frame (RFC 23): 1 or 0, then the topic.
     fn message_event(&self, message: Message) -> Result<Event, Violation> {
-        if !self.publishes() || message.frame_count() != 1 {
+        if !self.config.publishes() || message.frame_count() != 1 {
             return Ok(Event::Message(message));
         }
         let Some((&form @ (0 | 1), topic)) = message.frames().next().and_then(<[u8]>::split_first)
@@ -364,9 +377,19 @@ impl Session {
             Subscription::Cancel(topic)
         }))
     }
+}
 
+impl SessionConfig {
     fn publishes(&self) -> bool {
-        matches!(self.config.socket_type, SocketType::Pub | SocketType::Xpub)
+        matches!(self.socket_type, SocketType::Pub | SocketType::Xpub)
+    }
+
+    fn units(&self) -> Handover {
+        if self.publishes() {
+            Handover::Messages
+        } else {
+            self.handover
+        }
     }
 }
 

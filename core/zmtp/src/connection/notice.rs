@@ -2,7 +2,7 @@
 
 use std::io;
 
-use crate::{Message, Peer, Subscription, Violation};
+use crate::{Message, Peer, Run, Subscription, Violation};
 
 /// What a connection tells its owner. `K` is the owner's key for the connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,6 +20,14 @@ pub enum Notice<K> {
         key: K,
         /// At most 256, or so many that they reach 1 MiB.
         messages: Vec<Message>,
+    },
+    /// Messages as they came, in place of `Messages` with
+    /// [`Handover::Runs`](crate::Handover::Runs); never none.
+    Runs {
+        /// The connection.
+        key: K,
+        /// At most 8,192 messages, and not more than begin within 1 MiB.
+        runs: Vec<Run>,
     },
     /// Changes of the peer's subscriptions, in the order in which they came; never none. Their
     /// order among messages is not kept.

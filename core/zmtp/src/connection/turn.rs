@@ -1,7 +1,7 @@
 //! What one turn of reading brought.
 
-use super::{Notice, TURN_BYTES, TURN_MESSAGES};
-use crate::{Event, Message, Peer, Subscription};
+use super::{Notice, TURN_BYTES, TURN_MESSAGES, TURN_RUN_MESSAGES};
+use crate::{Event, Message, Peer, Run, Subscription};
 
 /// The events of one turn, gathered so that each kind is one notice.
 #[derive(Debug, Default)]
@@ -9,6 +9,8 @@ pub(super) struct Turn {
     opened: Option<Peer>,
     messages: Vec<Message>,
     expected: usize,
+    runs: Vec<Run>,
+    run_messages: usize,
     changes: Vec<Subscription>,
     /// The last one: it stands for those before it.
     marked: Option<u64>,
@@ -38,6 +40,11 @@ impl Turn {
                 }
                 self.messages.push(message);
             }
+            Event::Run(run) => {
+                self.message_bytes += run.encoded().len();
+                self.run_messages += run.message_count();
+                self.runs.push(run);
+            }
             Event::Subscription(change) => self.changes.push(change),
             Event::Marked(mark) => self.marked = Some(mark),
             Event::Ignored => self.ignored += 1,
@@ -55,6 +62,7 @@ impl Turn {
     /// Whether others are to be let in.
     pub(super) fn is_full(&self) -> bool {
         self.events >= TURN_MESSAGES
+            || self.run_messages >= TURN_RUN_MESSAGES
             || self.message_bytes >= TURN_BYTES
             || self.read_bytes >= TURN_BYTES
     }
@@ -66,6 +74,10 @@ impl Turn {
             key,
             messages: self.messages,
         });
+        let runs = (!self.runs.is_empty()).then_some(Notice::Runs {
+            key,
+            runs: self.runs,
+        });
         let changes = (!self.changes.is_empty()).then_some(Notice::Subscriptions {
             key,
             changes: self.changes,
@@ -75,7 +87,7 @@ impl Turn {
             commands: self.ignored,
         });
         let marked = self.marked.map(|mark| Notice::Marked { key, mark });
-        [opened, messages, changes, marked, ignored]
+        [opened, messages, runs, changes, marked, ignored]
             .into_iter()
             .flatten()
     }

@@ -25,6 +25,8 @@ pub struct SessionConfig {
     pub heartbeat: Heartbeat,
     /// The time in which something must be added to an incomplete message; by default 30 s.
     pub message_timeout: Duration,
+    /// In what units messages are handed over; by default one by one.
+    pub handover: Handover,
 }
 
 impl SessionConfig {
@@ -39,8 +41,20 @@ impl SessionConfig {
             handshake_timeout: Duration::from_secs(5),
             heartbeat: Heartbeat::default(),
             message_timeout: Duration::from_secs(30),
+            handover: Handover::Messages,
         }
     }
+}
+
+/// In what units messages are handed over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Handover {
+    /// As [`Event::Message`](crate::Event::Message), one by one.
+    Messages,
+    /// As [`Event::Run`](crate::Event::Run), all at once that came one after the other: for whoever
+    /// forwards them without taking them apart. A socket that publishes hands over messages one
+    /// by one in any case, since they may be subscriptions.
+    Runs,
 }
 
 /// Which end of the connection a session is. With NULL, "the peer that binds SHALL be the server,

@@ -6,15 +6,19 @@ use bytes::BytesMut;
 
 use super::{Limits, Violation};
 use crate::{
-    Message,
+    Message, Run,
     frame::{COMMAND, FrameHeader, MORE, RESERVED},
     incoming::Incoming,
 };
+
+/// The most messages of one run, so that others get their turn.
+pub(crate) const RUN_MESSAGES: u32 = 4096;
 
 /// The unit that a decoder takes from a buffer.
 #[derive(Debug)]
 pub(crate) enum Decoded {
     Message(Message),
+    Run(Run),
     /// The body of a command.
     Command(BytesMut),
 }
@@ -46,7 +50,7 @@ impl Decoder {
                 check_flags(header.flags)?;
                 return self.next_command(header, incoming, limits);
             }
-            self.check(&header, limits)?;
+            self.check(&header, self.scanned, limits)?;
             let end = self.scanned + header.header_bytes + header.content_len();
             if end > bytes.len() {
                 incoming.expect(end - bytes.len());
@@ -65,6 +69,52 @@ impl Decoder {
         Ok(None)
     }
 
+    /// Takes all whole messages that come next, or a command; `None` if neither is all there. What is
+    /// wrong with what comes after them shows in the next call.
+    pub(crate) fn next_run(
+        &mut self,
+        incoming: &mut Incoming,
+        limits: &Limits,
+    ) -> Result<Option<Decoded>, Violation> {
+        if !self.set_aside.is_empty() {
+            return Ok(self.next(incoming, limits)?.map(Decoded::into_run));
+        }
+        incoming.expect(0);
+        let bytes = incoming.bytes();
+        let mut run_bytes = 0;
+        let mut messages = 0;
+        while messages < RUN_MESSAGES
+            && let Some(header) = FrameHeader::parse(&bytes[self.scanned..])
+        {
+            if header.flags & (RESERVED | COMMAND) != 0 {
+                break;
+            }
+            let checked = self.check(&header, self.scanned - run_bytes, limits);
+            if messages > 0 && checked.is_err() {
+                break;
+            }
+            checked?;
+            let end = self.scanned + header.header_bytes + header.content_len();
+            if end > bytes.len() {
+                break;
+            }
+            self.scanned = end;
+            self.frames += 1;
+            if header.flags & MORE == 0 {
+                messages += 1;
+                run_bytes = end;
+                self.frames = 0;
+            }
+        }
+        if messages == 0 {
+            return self.next(incoming, limits);
+        }
+        self.scanned -= run_bytes;
+        let encoded = incoming.take(run_bytes).freeze();
+        let run = Run::from_wire(encoded, messages, incoming.allocated_bytes());
+        Ok(Some(Decoded::Run(run)))
+    }
+
     /// The bytes of a message of which only a part is there.
     pub(crate) fn unfinished_bytes(&self, incoming: &Incoming) -> usize {
         self.set_aside.len() + incoming.len_bytes()
@@ -76,14 +126,19 @@ impl Decoder {
     }
 
     #[inline]
-    fn check(&self, header: &FrameHeader, limits: &Limits) -> Result<(), Violation> {
+    fn check(
+        &self,
+        header: &FrameHeader,
+        scanned: usize,
+        limits: &Limits,
+    ) -> Result<(), Violation> {
         if header.announced > limits.frame_bytes as u64 {
             return Err(Violation::FrameTooLarge {
                 announced_bytes: header.announced,
                 limit_bytes: limits.frame_bytes,
             });
         }
-        let before = self.set_aside.len() + self.scanned;
+        let before = self.set_aside.len() + scanned;
         if before + header.header_bytes + header.content_len() > limits.message_bytes {
             return Err(Violation::MessageTooLarge {
                 limit_bytes: limits.message_bytes,
@@ -131,6 +186,15 @@ impl Decoder {
         self.set_aside.extend_from_slice(&interrupted);
         incoming.advance(header.header_bytes);
         Ok(Some(Decoded::Command(incoming.take(header.content_len()))))
+    }
+}
+
+impl Decoded {
+    fn into_run(self) -> Self {
+        match self {
+            Self::Message(message) => Self::Run(message.into()),
+            Self::Run(_) | Self::Command(_) => self,
+        }
     }
 }
 

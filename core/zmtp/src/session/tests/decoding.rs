@@ -140,6 +140,64 @@ proptest! {
     }
 }
 
+/// What a SUB made of the bytes, with runs taken apart, and how many messages the longest run had.
+fn play_as(handover: Handover, pieces: &[&[u8]]) -> (Outcome, usize) {
+    let config = SessionConfig {
+        handover,
+        ..small(SocketType::Sub)
+    };
+    let (events, sent, outcome) = play(Scene::open(config, SocketType::Pub, 1), pieces);
+    let mut longest = 0;
+    let mut messages = Vec::new();
+    for event in events {
+        if let Event::Run(run) = &event {
+            longest = longest.max(run.message_count());
+            assert_eq!(run.parts().count(), run.message_count());
+            messages.extend(run.parts().map(|part| Event::Message(run.message(&part))));
+        } else {
+            messages.push(event);
+        }
+    }
+    ((messages, sent, outcome), longest)
+}
+
+proptest! {
+    #[test]
+    fn runs_are_the_messages_one_by_one(
+        frames in vec(frame(), 0..16),
+        cuts in vec(any::<Index>(), 0..8),
+    ) {
+        let bytes = frames.concat();
+        let pieces = pieces(&bytes, &cuts);
+        let (one_by_one, none) = play_as(Handover::Messages, &pieces);
+        let (in_runs, _) = play_as(Handover::Runs, &pieces);
+        prop_assert_eq!(none, 0);
+        prop_assert_eq!(in_runs, one_by_one);
+    }
+}
+
+#[test]
+fn messages_that_are_there_are_one_run() {
+    let messages = [&["a", "1"][..], &["b"], &["c", "", "3"]].map(Message::from_frames);
+    let bytes = Run::from_messages(&messages).encoded().to_vec();
+    let ((events, _, outcome), longest) = play_as(Handover::Runs, &[&bytes]);
+    assert_eq!(outcome, Ok(()));
+    assert_eq!(events, messages.map(Event::Message));
+    assert_eq!(longest, 3);
+}
+
+#[test]
+fn a_publishing_socket_reads_subscriptions_whatever_its_handover() {
+    let config = SessionConfig {
+        handover: Handover::Runs,
+        ..small(SocketType::Xpub)
+    };
+    let mut scene = Scene::open(config, SocketType::Sub, 0);
+    let subscription = Subscription::Subscribe(Bytes::from_static(b"t"));
+    let events = scene.receive(b"\x00\x02\x01t");
+    assert_eq!(events, Ok(vec![Event::Subscription(subscription)]));
+}
+
 fn receive_frames(contents: &[usize]) -> Result<Vec<Event>, Violation> {
     let message = Message::from_frames(contents.iter().map(|len| vec![0; *len]));
     Scene::open(small(SocketType::Router), SocketType::Dealer, 1).receive(message.encoded())

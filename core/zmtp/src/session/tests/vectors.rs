@@ -116,6 +116,7 @@ fn show(event: &Event) -> String {
             peer.version.major, peer.version.minor, peer.socket_type, peer.identity
         ),
         Event::Message(message) => format!("message {message:?}"),
+        Event::Run(run) => format!("run {run:?}"),
         Event::Subscription(Subscription::Subscribe(topic)) => {
             format!("subscribe \"{}\"", topic.escape_ascii())
         }
