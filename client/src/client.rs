@@ -1,9 +1,9 @@
 //! The handle that asks services, and how it is configured.
 
+mod asker;
 mod mmi;
 mod owner;
 mod request;
-mod sink;
 mod stream;
 
 use std::{

@@ -1,9 +1,12 @@
-//! Why a client or a worker cannot be built.
+//! Why a client, a worker, a source or a sink cannot be built.
 
 use plantd_mdp::InvalidServiceName;
 use plantd_zmtp::EndpointError;
 
-/// Says why a [`Client`](crate::Client) or [`Worker`](crate::Worker) cannot be built.
+use crate::InvalidTopic;
+
+/// Says why a [`Client`](crate::Client), [`Worker`](crate::Worker), [`Source`](crate::Source) or
+/// [`Sink`](crate::Sink) cannot be built.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConfigError {
@@ -29,6 +32,9 @@ pub enum ConfigError {
         /// What is wrong with it.
         source: InvalidServiceName,
     },
+    /// A topic is too long.
+    #[error(transparent)]
+    Topic(InvalidTopic),
     /// A number or a duration is out of its range.
     #[error("{option} is out of range; {expected}")]
     OutOfRange {

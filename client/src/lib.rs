@@ -1,7 +1,9 @@
-//! Calls and serves through plantd brokers, or any broker that speaks MDP/0.3.
+//! Calls, serves, publishes and subscribes through plantd brokers; or any broker that speaks MDP/0.3,
+//! and any XSUB/XPUB proxy of ZeroMQ.
 //!
-//! A [`Client`] asks services by name; a [`Worker`] answers for one. Both take several brokers,
-//! reconnect by themselves and may be used from any task of a tokio runtime.
+//! A [`Client`] asks services by name; a [`Worker`] answers for one. A [`Source`] publishes on a bus; a
+//! [`Sink`] subscribes to one. All of them take several brokers, reconnect by themselves and may be
+//! used from any task of a tokio runtime.
 //!
 //! Ask:
 //! ```no_run
@@ -34,6 +36,37 @@
 //! # }
 //! ```
 //!
+//! Publish:
+//! ```no_run
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! use plantd_client::Source;
+//!
+//! let source = Source::connect("tcp://127.0.0.1:11000")?;
+//! source.publish("org.example.greeting", "hello")?;
+//! let reading = source.publication("org.example.reading", r#"{"value": 20.5}"#);
+//! reading.content_type("application/json").send()?;
+//! source.flush().await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Subscribe:
+//! ```no_run
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! use plantd_client::{Sink, SinkEvent};
+//!
+//! let mut sink = Sink::connect("tcp://127.0.0.1:11001")?;
+//! sink.subscribe("org.example.")?;
+//! while let Some(event) = sink.next().await {
+//!     match event {
+//!         SinkEvent::Message(publication) => println!("{publication:?}"),
+//!         SinkEvent::Gap(gap) => eprintln!("missed {} of {}", gap.missed, gap.topic),
+//!     }
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! # Delivery
 //! Delivery is **at least once**: a worker can die after the effect and before the answer, and the
 //! request is then given to another one. A request that must not be done twice says
@@ -42,15 +75,20 @@
 //! although it was done. A client gets at most one final answer to a request, and it is that
 //! request's.
 //!
+//! What is published is delivered **at most once to a [`Sink`]**, and what it misses it is told: see
+//! there. A [`Source`] keeps what no broker has read, within its buffer; a broker drops what a sink
+//! that does not keep up has no room for.
+//!
 //! # Several brokers
 //! A list of endpoints, or one name with several addresses, is a set of equal brokers: a client
 //! spreads its requests over those that are up and resends what one leaves unanswered to another; a
-//! worker registers at all of them. See [`ClientBuilder::broker`].
+//! worker registers at all of them; a source publishes to all that are up; a sink joins all, and gives
+//! each publication of a source once. See [`ClientBuilder::broker`].
 //!
 //! # Features
 //! `zeromq` (default): [`Transport::Zeromq`], which carries the same protocol over the `zeromq` crate.
 //!
-//! What is not here: buses and the state service, and any dialect of Majordomo but MDP/0.3.
+//! What is not here: the state service, and any dialect of Majordomo but MDP/0.3.
 #![warn(missing_docs)]
 
 mod body;
@@ -58,9 +96,16 @@ mod brokers;
 mod client;
 mod config_error;
 mod link;
+mod property;
+mod publication;
 mod reply;
 mod request_error;
+mod sink;
+mod source;
 mod status;
+mod topic;
+mod topic_set;
+mod uplinks;
 mod worker;
 
 pub use body::{Body, NotText};
@@ -69,9 +114,15 @@ pub use config_error::ConfigError;
 pub use link::Transport;
 pub use plantd_mdp::{ErrorCode, InvalidServiceName, Properties, ServiceName};
 pub use plantd_zmtp::{Endpoint, EndpointError, Message};
+pub use publication::{Publication, PublicationHeader, SourceId};
 pub use reply::Reply;
 pub use request_error::{RequestError, Unreachable};
+pub use sink::{Gap, Sink, SinkBuilder, SinkClosed, SinkEvent, SubscribeError};
+pub use source::{
+    PublicationBuilder, PublishError, Source, SourceBuilder, SourceClosed, Unconfirmed,
+};
 pub use status::{BrokerStatus, Status};
+pub use topic::{InvalidTopic, Topic};
 pub use worker::{NobodyWaits, Partials, Request, Served, Worker, WorkerBuilder, WorkerError};
 
 /// A seed for jitter, which has to differ between processes and no more.

@@ -11,7 +11,7 @@ mod zeromq;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use plantd_zmtp::{Endpoint, Message};
+use plantd_zmtp::{Endpoint, Message, SocketType, Subscription};
 
 /// How long dialling may take.
 const DIAL_TIMEOUT: Duration = Duration::from_secs(5);
@@ -19,6 +19,8 @@ const DIAL_TIMEOUT: Duration = Duration::from_secs(5);
 const LINGER: Duration = Duration::from_secs(2);
 /// What the owner has not taken of what connections read; each is at most 256 messages or 1 MiB.
 const EVENTS: usize = 16;
+/// The same for a subscriber, whose owner reads no more than its user does.
+const SUBSCRIBER_EVENTS: usize = 2;
 
 /// What carries messages between the library and a broker.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
@@ -35,13 +37,55 @@ pub enum Transport {
     /// (while answers are owed) or by a worker's heartbeats, TCP keepalive is off; on close, what
     /// was sent last is given 250 ms to be written, and nobody learns whether it was; a refused
     /// connection shows only as one that timed out.
+    ///
+    /// A [`Source`](crate::Source) over it is not told which subscriptions have come, nor what is
+    /// dropped: its first messages wait for 250 ms in which the broker's subscriptions are hoped to
+    /// come; of what the broker does not take, up to 200,000 messages wait without a limit in bytes,
+    /// and what is beyond is dropped (sinks see the gap); [`Source::flush`](crate::Source::flush) and
+    /// the buffer know only what was handed to the crate. A [`Sink`](crate::Sink) over it is not told
+    /// when its subscriptions were read.
     #[cfg(feature = "zeromq")]
     Zeromq,
+}
+
+/// What the connections of one task are at their brokers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// Asks and answers.
+    Dealer,
+    /// Publishes on a bus.
+    Publisher,
+    /// Subscribes to a bus.
+    Subscriber,
+}
+
+impl Role {
+    fn socket_type(self) -> SocketType {
+        match self {
+            Self::Dealer => SocketType::Dealer,
+            Self::Publisher => SocketType::Pub,
+            Self::Subscriber => SocketType::Sub,
+        }
+    }
+
+    fn events(self) -> usize {
+        match self {
+            Self::Dealer | Self::Publisher => EVENTS,
+            Self::Subscriber => SUBSCRIBER_EVENTS,
+        }
+    }
 }
 
 /// Names one connection, from dialling to its end; never used again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct ConnectionKey(u64);
+
+#[cfg(test)]
+impl ConnectionKey {
+    pub(crate) fn numbered(n: u64) -> Self {
+        Self(n)
+    }
+}
 
 /// What happens to a connection.
 #[derive(Debug)]
@@ -53,6 +97,13 @@ pub(crate) enum LinkEvent {
         key: ConnectionKey,
         messages: Vec<Message>,
     },
+    /// Subscriptions of the other side changed; only for publishers.
+    Subscriptions {
+        key: ConnectionKey,
+        changes: Vec<Subscription>,
+    },
+    /// The answer to [`Links::mark`].
+    Marked { key: ConnectionKey, mark: u64 },
     /// What waits to be written has become little again.
     HasRoom { key: ConnectionKey },
     /// It could not be made, or is gone. Comes once, as the last one.
@@ -74,11 +125,11 @@ enum Carrier {
 }
 
 impl Links {
-    pub(crate) fn new(transport: Transport) -> Self {
+    pub(crate) fn new(transport: Transport, role: Role) -> Self {
         let carrier = match transport {
-            Transport::Plantd => Carrier::Plantd(plantd::Connections::new()),
+            Transport::Plantd => Carrier::Plantd(plantd::Connections::new(role)),
             #[cfg(feature = "zeromq")]
-            Transport::Zeromq => Carrier::Zeromq(zeromq::Connections::new()),
+            Transport::Zeromq => Carrier::Zeromq(zeromq::Connections::new(role)),
         };
         Self {
             next_key: 0,
@@ -109,6 +160,25 @@ impl Links {
             Carrier::Plantd(connections) => connections.send(key, encode),
             #[cfg(feature = "zeromq")]
             Carrier::Zeromq(connections) => connections.send(key, encode),
+        }
+    }
+
+    /// Changes this side's subscriptions at the other one, in the order of what is sent.
+    pub(crate) fn change_subscriptions(&mut self, key: ConnectionKey, changes: Vec<Subscription>) {
+        match &mut self.carrier {
+            Carrier::Plantd(connections) => connections.change_subscriptions(key, changes),
+            #[cfg(feature = "zeromq")]
+            Carrier::Zeromq(connections) => connections.change_subscriptions(key, changes),
+        }
+    }
+
+    /// Asks for [`LinkEvent::Marked`] when the other side has read what was sent before, or, as far
+    /// as no more can be known, when it was written. One at a time for each connection.
+    pub(crate) fn mark(&mut self, key: ConnectionKey, mark: u64) {
+        match &mut self.carrier {
+            Carrier::Plantd(connections) => connections.mark(key, mark),
+            #[cfg(feature = "zeromq")]
+            Carrier::Zeromq(connections) => connections.mark(key, mark),
         }
     }
 

@@ -1,11 +1,11 @@
-//! Where a client or a worker stands with its brokers.
+//! Where a client, a worker, a source or a sink stands with its brokers.
 
 use std::fmt;
 
 use plantd_zmtp::Endpoint;
 
-/// Which brokers a [`Client`](crate::Client) is connected to, or a [`Worker`](crate::Worker) is
-/// registered at; for health checks.
+/// Which brokers a [`Client`](crate::Client), a [`Source`](crate::Source) or a [`Sink`](crate::Sink)
+/// is connected to, or a [`Worker`](crate::Worker) is registered at; for health checks.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Status {
     /// Every broker that is dialled, in the order in which they became known.
@@ -19,7 +19,7 @@ pub struct Status {
 pub struct BrokerStatus {
     /// The endpoint, of one address where a name has several.
     pub endpoint: String,
-    /// Whether it is connected (clients) or registered (workers).
+    /// Whether it is connected, or for workers registered.
     pub is_up: bool,
     /// Why it is not up, or why it was lost last.
     pub last_error: Option<String>,

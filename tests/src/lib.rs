@@ -4,6 +4,7 @@
 //! - [`Peer`] is a libzmq socket, so that our own ZMTP is not its own judge.
 //! - [`CratePeer`] is a socket of the `zeromq` crate, the other implementation that we did not write.
 //! - [`Wire`] is a TCP connection that sends whatever bytes a test wants.
+//! - [`Proxy`] is a bus of libzmq's.
 //! - [`BrokerProcess`] is a broker that can be measured, stopped and killed.
 //!
 //! Everything blocks, with [`PATIENCE`] as a safety net. Nothing here can reach private state: what
@@ -17,6 +18,7 @@ mod metrics;
 mod peer;
 mod peers;
 mod plant;
+mod proxy;
 mod wire;
 
 use std::time::{Duration, Instant};
@@ -28,6 +30,7 @@ pub use metrics::Reading;
 pub use peer::Peer;
 pub use peers::Peers;
 pub use plant::{Plant, Site};
+pub use proxy::Proxy;
 pub use wire::Wire;
 
 /// How long anything may take before a test gives up. No test depends on its length.

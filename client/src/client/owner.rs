@@ -13,12 +13,12 @@ use tokio::{
 };
 use tracing::{debug, info, trace};
 
-use super::sink::Sink;
+use super::asker::Asker;
 use crate::{
     RequestError, Status, Transport, Unreachable,
     brokers::{BrokerList, Directory},
     jitter_seed,
-    link::{ConnectionKey, LinkEvent, Links},
+    link::{ConnectionKey, LinkEvent, Links, Role},
     status::BrokerStatus,
 };
 
@@ -32,7 +32,7 @@ pub(super) enum Command {
     Request {
         id: machine::RequestId,
         request: machine::Request,
-        sink: Sink,
+        asker: Asker,
         /// Given back when the request has ended.
         budget: [OwnedSemaphorePermit; 2],
     },
@@ -55,10 +55,10 @@ pub(super) fn spawn(
     let (status, receiver) = watch::channel(Status::default());
     let owner = Owner {
         machine: machine::Client::new(config, jitter_seed()),
-        links: Links::new(transport),
+        links: Links::new(transport, Role::Dealer),
         directory: Directory::new(brokers),
         brokers: BTreeMap::new(),
-        sinks: BTreeMap::new(),
+        askers: BTreeMap::new(),
         status,
     };
     tokio::spawn(owner.run(commands));
@@ -71,7 +71,7 @@ struct Owner {
     links: Links,
     directory: Directory,
     brokers: BTreeMap<machine::LinkId, Broker>,
-    sinks: BTreeMap<machine::RequestId, (Sink, [OwnedSemaphorePermit; 2])>,
+    askers: BTreeMap<machine::RequestId, (Asker, [OwnedSemaphorePermit; 2])>,
     status: watch::Sender<Status>,
 }
 
@@ -149,20 +149,20 @@ impl Owner {
             Command::Request {
                 id,
                 request,
-                sink,
+                asker,
                 budget,
             } => match self.machine.handle_request(id, request, now) {
                 Ok(()) => {
-                    self.sinks.insert(id, (sink, budget));
+                    self.askers.insert(id, (asker, budget));
                 }
-                Err(refused) => sink.fail(RequestError::Busy {
+                Err(refused) => asker.fail(RequestError::Busy {
                     message: refused.to_string(),
                 }),
             },
             Command::Read { id, bytes } => self.machine.handle_read(id, bytes),
             Command::Cancel { id } => {
                 self.machine.handle_cancel(id);
-                self.sinks.remove(&id);
+                self.askers.remove(&id);
             }
         }
     }
@@ -188,7 +188,9 @@ impl Owner {
                     self.machine.handle_message(link, &message, now);
                 }
             }
-            LinkEvent::HasRoom { .. } => {}
+            LinkEvent::HasRoom { .. }
+            | LinkEvent::Subscriptions { .. }
+            | LinkEvent::Marked { .. } => {}
             LinkEvent::Closed { key, reason } => {
                 let Some((link, _)) = self.broker_of(key) else {
                     return;
@@ -271,8 +273,8 @@ impl Owner {
                     properties,
                     body,
                 } => {
-                    if let Some((sink, _)) = self.sinks.get_mut(&request) {
-                        sink.take_part(properties, body.into_held());
+                    if let Some((asker, _)) = self.askers.get_mut(&request) {
+                        asker.take_part(properties, body.into_held());
                     }
                 }
                 machine::Output::Final {
@@ -280,13 +282,13 @@ impl Owner {
                     properties,
                     body,
                 } => {
-                    if let Some((sink, _)) = self.sinks.remove(&request) {
-                        sink.finish(properties, body.into_held());
+                    if let Some((asker, _)) = self.askers.remove(&request) {
+                        asker.finish(properties, body.into_held());
                     }
                 }
                 machine::Output::Failed { request, failure } => {
-                    if let Some((sink, _)) = self.sinks.remove(&request) {
-                        sink.fail(self.error_of(failure));
+                    if let Some((asker, _)) = self.askers.remove(&request) {
+                        asker.fail(self.error_of(failure));
                     }
                 }
             }

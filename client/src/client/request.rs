@@ -13,13 +13,8 @@ use tokio::{
     time::{sleep, timeout_at},
 };
 
-use super::{BUDGET_UNIT_BYTES, Client, ReplyStream, Shared, owner::Command, sink::Sink};
-use crate::{Body, Reply, RequestError};
-
-/// The most properties of a request; the library and the broker add their own.
-const MAX_PROPERTIES: usize = 24;
-/// The most bytes of a request's properties, names and values with 5 bytes each.
-const MAX_PROPERTY_BYTES: usize = 3584;
+use super::{BUDGET_UNIT_BYTES, Client, ReplyStream, Shared, asker::Asker, owner::Command};
+use crate::{Body, Reply, RequestError, property::with_property};
 
 /// A request that has not been sent; awaiting it sends it and gives the [`Reply`].
 ///
@@ -75,9 +70,14 @@ impl RequestBuilder {
     /// properties, and 3,584 bytes of them, can be sent. What cannot shows as
     /// [`RequestError::InvalidProperty`] when the request is awaited.
     pub fn property(mut self, name: &str, value: impl AsRef<str>) -> Self {
-        self.properties = self
-            .properties
-            .and_then(|properties| with_property(&properties, name, value.as_ref()));
+        self.properties = self.properties.and_then(|properties| {
+            with_property(&properties, name, value.as_ref()).map_err(|reason| {
+                RequestError::InvalidProperty {
+                    name: name.to_owned(),
+                    reason,
+                }
+            })
+        });
         self
     }
 
@@ -90,21 +90,21 @@ impl RequestBuilder {
     /// What keeps the request from being sent. Later errors come in the stream.
     pub async fn stream(self, window: u32) -> Result<ReplyStream, RequestError> {
         let (sender, parts) = mpsc::unbounded_channel();
-        let ticket = self.send(Some(window.max(1)), Sink::Parts(sender)).await?;
+        let ticket = self.send(Some(window.max(1)), Asker::Parts(sender)).await?;
         Ok(ReplyStream::new(parts, ticket))
     }
 
     async fn whole(self) -> Result<Reply, RequestError> {
         let (reply, answer) = oneshot::channel();
         let parts = Vec::new();
-        let mut ticket = self.send(None, Sink::Whole { parts, reply }).await?;
+        let mut ticket = self.send(None, Asker::Whole { parts, reply }).await?;
         let answer = answer.await;
         ticket.has_ended();
         answer.unwrap_or(Err(RequestError::Closed))
     }
 
     /// Hands the request to the client's task, as soon as the budget allows.
-    async fn send(self, window: Option<u32>, sink: Sink) -> Result<Ticket, RequestError> {
+    async fn send(self, window: Option<u32>, asker: Asker) -> Result<Ticket, RequestError> {
         let shared = self.client.shared;
         let service: ServiceName = self.service.parse()?;
         self.body
@@ -128,7 +128,7 @@ impl RequestBuilder {
         let command = Command::Request {
             id,
             request,
-            sink,
+            asker,
             budget,
         };
         let commands = shared.commands.clone();
@@ -207,58 +207,5 @@ impl Drop for Ticket {
             // A task that is gone has nothing to cancel.
             let _ = self.commands.send(Command::Cancel { id });
         }
-    }
-}
-
-fn with_property(
-    properties: &Properties,
-    name: &str,
-    value: &str,
-) -> Result<Properties, RequestError> {
-    let invalid = |reason| RequestError::InvalidProperty {
-        name: name.to_owned(),
-        reason,
-    };
-    if !is_property_name(name) {
-        return Err(invalid("its name is not 1 to 255 of [a-z0-9.-]"));
-    }
-    let properties = properties.with(name, value);
-    let size = properties
-        .iter()
-        .fold((0, 0), |(count, bytes), (name, value)| {
-            (count + 1, bytes + 5 + name.len() + value.len())
-        });
-    if size.0 > MAX_PROPERTIES || size.1 > MAX_PROPERTY_BYTES {
-        return Err(invalid(
-            "a request takes 24 properties and 3584 bytes of them",
-        ));
-    }
-    Ok(properties)
-}
-
-fn is_property_name(name: &str) -> bool {
-    let word = name.strip_prefix('+').unwrap_or(name);
-    let is_allowed = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'-');
-    !word.is_empty() && name.len() <= 255 && word.bytes().all(is_allowed)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn properties_that_cannot_be_sent_are_refused() {
-        let none = Properties::default();
-        assert_eq!(
-            with_property(&none, "a.b-1", "x").unwrap().get("a.b-1"),
-            Some("x")
-        );
-        assert!(with_property(&none, "+must", "").is_ok());
-        for name in ["", "+", "Upper", "a b", "ä", &"a".repeat(256)] {
-            assert!(with_property(&none, name, "").is_err(), "{name:?}");
-        }
-        let value = "x".repeat(MAX_PROPERTY_BYTES);
-        assert!(with_property(&none, "a", &value).is_err());
-        assert!(with_property(&none, "a", &value[6..]).is_ok());
     }
 }

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, io, sync::Arc};
 use bytes::BytesMut;
 use plantd_zmtp::{
     BACKLOG_HIGH_BYTES, Batch, Connection, Endpoint, Message, Notice, Outbox, SessionConfig, Side,
-    SocketType, Stream,
+    Stream, Subscription,
 };
 use tokio::{
     sync::mpsc,
@@ -13,7 +13,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::{ConnectionKey, DIAL_TIMEOUT, EVENTS, LINGER, LinkEvent};
+use super::{ConnectionKey, DIAL_TIMEOUT, LINGER, LinkEvent, Role};
 
 /// The connections of one task over plantd's own ZMTP.
 #[derive(Debug)]
@@ -33,10 +33,10 @@ enum State {
 }
 
 impl Connections {
-    pub(super) fn new() -> Self {
-        let (notice_sender, notices) = mpsc::channel(EVENTS);
+    pub(super) fn new(role: Role) -> Self {
+        let (notice_sender, notices) = mpsc::channel(role.events());
         Self {
-            session: Arc::new(SessionConfig::new(Side::Connecting, SocketType::Dealer)),
+            session: Arc::new(SessionConfig::new(Side::Connecting, role.socket_type())),
             dialling: JoinSet::new(),
             running: JoinSet::new(),
             connections: BTreeMap::new(),
@@ -66,11 +66,23 @@ impl Connections {
         }
     }
 
+    pub(super) fn change_subscriptions(&mut self, key: ConnectionKey, changes: Vec<Subscription>) {
+        if let Some(State::Running { outbox, batch }) = self.connections.get_mut(&key) {
+            outbox.send(std::mem::take(batch));
+            outbox.change_subscriptions(changes);
+        }
+    }
+
+    pub(super) fn mark(&mut self, key: ConnectionKey, mark: u64) {
+        if let Some(State::Running { outbox, batch }) = self.connections.get_mut(&key) {
+            outbox.send(std::mem::take(batch));
+            outbox.mark(mark);
+        }
+    }
+
     pub(super) fn flush(&mut self) {
         for state in self.connections.values_mut() {
-            if let State::Running { outbox, batch } = state
-                && !batch.is_empty()
-            {
+            if let State::Running { outbox, batch } = state {
                 outbox.send(std::mem::take(batch));
             }
         }
@@ -142,8 +154,8 @@ impl Connections {
         None
     }
 
-    /// Translates a notice; `None` for one of a connection that was closed, and for what a DEALER
-    /// does not care for.
+    /// Translates a notice; `None` for one of a connection that was closed, and for what nobody cares
+    /// for.
     fn take_notice(&mut self, notice: Notice<ConnectionKey>) -> Option<LinkEvent> {
         let event = match notice {
             Notice::Opened { key, peer } => {
@@ -151,18 +163,18 @@ impl Connections {
                 (key, LinkEvent::Opened { key, has_ping })
             }
             Notice::Messages { key, messages } => (key, LinkEvent::Messages { key, messages }),
+            Notice::Subscriptions { key, changes } => {
+                (key, LinkEvent::Subscriptions { key, changes })
+            }
+            Notice::Marked { key, mark } => (key, LinkEvent::Marked { key, mark }),
             Notice::Drained { key } => (key, LinkEvent::HasRoom { key }),
             Notice::Closed { key, reason } => {
                 self.connections.remove(&key)?;
                 let reason = reason.to_string();
                 return Some(LinkEvent::Closed { key, reason });
             }
-            Notice::Runs { .. }
-            | Notice::Subscriptions { .. }
-            | Notice::Marked { .. }
-            | Notice::Ignored { .. } => {
-                return None;
-            }
+            // Its own handover gives messages, not runs.
+            Notice::Runs { .. } | Notice::Ignored { .. } => return None,
         };
         self.connections.contains_key(&event.0).then_some(event.1)
     }

@@ -1,20 +1,21 @@
 //! Connections over the `zeromq` crate.
 //!
-//! Each connection is a DEALER of its own with one peer: the crate does not reconnect a DEALER, and
-//! its monitor tells when the peer is gone.
+//! Each connection is a socket of its own with one peer, so that the machines here decide when to
+//! connect again; the crate's monitor tells when the peer is gone.
+
+mod dealer;
+mod publisher;
+mod subscriber;
 
 use std::{collections::BTreeMap, time::Duration};
 
 use bytes::{Buf, Bytes, BytesMut};
-use futures_util::{FutureExt, StreamExt, future};
-use plantd_zmtp::{Endpoint, Message};
+use futures_util::{FutureExt, Stream, StreamExt, future};
+use plantd_zmtp::{Endpoint, Message, Subscription};
 use tokio::{sync::mpsc, task::JoinSet, time::timeout};
-use zeromq::{
-    DealerRecvHalf, DealerSendHalf, DealerSocket, Socket, SocketEvent, SocketOptions, SocketRecv,
-    SocketSend, ZmqMessage,
-};
+use zeromq::{Socket, SocketEvent, SocketOptions, SocketRecv, ZmqMessage};
 
-use super::{ConnectionKey, DIAL_TIMEOUT, EVENTS, LinkEvent};
+use super::{ConnectionKey, DIAL_TIMEOUT, LinkEvent, Role};
 
 /// The crate says nothing of when a message was written: this long is hoped to be enough.
 const FLUSH_TIME: Duration = Duration::from_millis(250);
@@ -24,17 +25,27 @@ const TURN_MESSAGES: usize = 256;
 /// The connections of one task over the `zeromq` crate.
 #[derive(Debug)]
 pub(super) struct Connections {
+    role: Role,
     /// What is to be sent over each; dropping it closes the connection.
-    outgoing: BTreeMap<ConnectionKey, mpsc::UnboundedSender<ZmqMessage>>,
+    outgoing: BTreeMap<ConnectionKey, mpsc::UnboundedSender<Outgoing>>,
     running: JoinSet<()>,
     events: mpsc::Receiver<LinkEvent>,
     event_sender: mpsc::Sender<LinkEvent>,
 }
 
+/// What is asked of a connection.
+#[derive(Debug)]
+enum Outgoing {
+    Message(ZmqMessage),
+    Subscriptions(Vec<Subscription>),
+    Mark(u64),
+}
+
 impl Connections {
-    pub(super) fn new() -> Self {
-        let (event_sender, events) = mpsc::channel(EVENTS);
+    pub(super) fn new(role: Role) -> Self {
+        let (event_sender, events) = mpsc::channel(role.events());
         Self {
+            role,
             outgoing: BTreeMap::new(),
             running: JoinSet::new(),
             events,
@@ -43,11 +54,19 @@ impl Connections {
     }
 
     pub(super) fn dial(&mut self, key: ConnectionKey, endpoint: &Endpoint) {
-        let (outgoing, messages) = mpsc::unbounded_channel();
-        self.outgoing.insert(key, outgoing);
-        let events = self.event_sender.clone();
-        self.running
-            .spawn(run(key, endpoint.to_string(), messages, events));
+        let (sender, outgoing) = mpsc::unbounded_channel();
+        self.outgoing.insert(key, sender);
+        let connection = Connection {
+            key,
+            endpoint: endpoint.to_string(),
+            outgoing,
+            events: self.event_sender.clone(),
+        };
+        match self.role {
+            Role::Dealer => self.running.spawn(dealer::run(connection)),
+            Role::Publisher => self.running.spawn(publisher::run(connection)),
+            Role::Subscriber => self.running.spawn(subscriber::run(connection)),
+        };
     }
 
     pub(super) fn send<'a>(
@@ -55,12 +74,17 @@ impl Connections {
         key: ConnectionKey,
         encode: impl FnOnce(&mut BytesMut) -> Option<&'a Message>,
     ) {
-        if let Some(outgoing) = self.outgoing.get(&key) {
-            let mut envelope = BytesMut::new();
-            let body = encode(&mut envelope);
-            // A connection that is gone says so in an event.
-            let _ = outgoing.send(to_zeromq(envelope.freeze(), body));
-        }
+        let mut envelope = BytesMut::new();
+        let body = encode(&mut envelope);
+        self.order(key, Outgoing::Message(to_zeromq(envelope.freeze(), body)));
+    }
+
+    pub(super) fn change_subscriptions(&mut self, key: ConnectionKey, changes: Vec<Subscription>) {
+        self.order(key, Outgoing::Subscriptions(changes));
+    }
+
+    pub(super) fn mark(&mut self, key: ConnectionKey, mark: u64) {
+        self.order(key, Outgoing::Mark(mark));
     }
 
     pub(super) fn close(&mut self, key: ConnectionKey) {
@@ -85,11 +109,20 @@ impl Connections {
         while self.events.recv().await.is_some() {}
     }
 
+    fn order(&self, key: ConnectionKey, order: Outgoing) {
+        if let Some(outgoing) = self.outgoing.get(&key) {
+            // A connection that is gone says so in an event.
+            let _ = outgoing.send(order);
+        }
+    }
+
     /// Keeps back what a connection tells that was closed.
     fn pass(&mut self, event: LinkEvent) -> Option<LinkEvent> {
         let is_known = match &event {
             LinkEvent::Opened { key, .. }
             | LinkEvent::Messages { key, .. }
+            | LinkEvent::Subscriptions { key, .. }
+            | LinkEvent::Marked { key, .. }
             | LinkEvent::HasRoom { key } => self.outgoing.contains_key(key),
             LinkEvent::Closed { key, .. } => self.outgoing.remove(key).is_some(),
         };
@@ -97,93 +130,70 @@ impl Connections {
     }
 }
 
-/// Carries one connection from dialling to its end.
-async fn run(
+/// One connection, from dialling to its end.
+#[derive(Debug)]
+struct Connection {
     key: ConnectionKey,
     endpoint: String,
-    outgoing: mpsc::UnboundedReceiver<ZmqMessage>,
+    outgoing: mpsc::UnboundedReceiver<Outgoing>,
     events: mpsc::Sender<LinkEvent>,
-) {
-    let mut options = SocketOptions::default();
-    options.connect_timeout(DIAL_TIMEOUT);
-    let mut socket = DealerSocket::with_options(options);
-    let monitor = socket.monitor();
-    // The crate goes on dialling a refused port; the machines decide that here.
-    let reason = match timeout(DIAL_TIMEOUT, socket.connect(&endpoint)).await {
-        Ok(Ok(())) => {
-            let opened = LinkEvent::Opened {
-                key,
-                has_ping: false,
-            };
-            if events.send(opened).await.is_err() {
-                return;
-            }
-            let (sender, receiver) = socket.split();
-            let lost = monitor
-                .filter(|event| future::ready(matches!(event, SocketEvent::Disconnected(_))));
-            let mut lost = std::pin::pin!(lost);
-            tokio::select! {
-                reason = receive(key, receiver, &events) => reason,
-                reason = send(sender, outgoing) => reason,
-                _ = lost.next() => "the peer closed the connection".to_owned(),
-            }
-        }
-        Ok(Err(error)) => error.to_string(),
-        Err(_) => "timed out".to_owned(),
-    };
-    // An owner that is gone needs no event.
-    let _ = events.send(LinkEvent::Closed { key, reason }).await;
 }
 
-/// Passes on what comes, until the connection fails.
-async fn receive(
-    key: ConnectionKey,
-    mut receiver: DealerRecvHalf,
-    events: &mpsc::Sender<LinkEvent>,
-) -> String {
-    loop {
-        let first = match receiver.recv().await {
-            Ok(message) => message,
-            Err(error) => return error.to_string(),
-        };
-        let mut messages = vec![from_zeromq(&first)];
-        let mut failure = None;
-        while messages.len() < TURN_MESSAGES
-            && let Some(next) = receiver.recv().now_or_never()
-        {
-            match next {
-                Ok(message) => messages.push(from_zeromq(&message)),
-                Err(error) => {
-                    failure = Some(error.to_string());
-                    break;
-                }
-            }
+impl Connection {
+    /// Connects, and tells so.
+    ///
+    /// # Errors
+    /// Why it could not be.
+    async fn open<S: Socket>(&mut self) -> Result<(S, impl Stream<Item = ()> + use<S>), String> {
+        let mut options = SocketOptions::default();
+        options.connect_timeout(DIAL_TIMEOUT);
+        let mut socket = S::with_options(options);
+        let monitor = socket.monitor();
+        // The crate goes on dialling a refused port; the machines decide that here.
+        match timeout(DIAL_TIMEOUT, socket.connect(&self.endpoint)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => return Err(error.to_string()),
+            Err(_) => return Err("timed out".to_owned()),
         }
-        if events
-            .send(LinkEvent::Messages { key, messages })
-            .await
-            .is_err()
-        {
-            return "the owner is gone".to_owned();
-        }
-        if let Some(failure) = failure {
-            return failure;
-        }
+        let lost = monitor.filter_map(|event| {
+            future::ready(matches!(event, SocketEvent::Disconnected(_)).then_some(()))
+        });
+        Ok((socket, lost))
+    }
+
+    /// Tells the owner; false if it is gone.
+    async fn tell(&self, event: LinkEvent) -> bool {
+        self.events.send(event).await.is_ok()
+    }
+
+    async fn tell_opened(&self) -> bool {
+        self.tell(LinkEvent::Opened {
+            key: self.key,
+            has_ping: false,
+        })
+        .await
+    }
+
+    /// Tells the owner why it ended, if it is there to be told.
+    async fn tell_closed(self, reason: String) {
+        let key = self.key;
+        self.tell(LinkEvent::Closed { key, reason }).await;
     }
 }
 
-/// Sends what is given, until the connection fails or its owner closes it.
-async fn send(
-    mut sender: DealerSendHalf,
-    mut outgoing: mpsc::UnboundedReceiver<ZmqMessage>,
-) -> String {
-    while let Some(message) = outgoing.recv().await {
-        if let Err(error) = sender.send(message).await {
-            return error.to_string();
+/// The first message and what is there beside it, as far as one event goes; and why there will be no
+/// more, if so.
+fn gather(first: ZmqMessage, receiver: &mut impl SocketRecv) -> (Vec<Message>, Option<String>) {
+    let mut messages = vec![from_zeromq(&first)];
+    while messages.len() < TURN_MESSAGES
+        && let Some(next) = receiver.recv().now_or_never()
+    {
+        match next {
+            Ok(message) => messages.push(from_zeromq(&message)),
+            Err(error) => return (messages, Some(error.to_string())),
         }
     }
-    tokio::time::sleep(FLUSH_TIME).await;
-    "closed by this side".to_owned()
+    (messages, None)
 }
 
 fn to_zeromq(mut envelope: Bytes, body: Option<&Message>) -> ZmqMessage {

@@ -28,7 +28,7 @@ use crate::{
     Status,
     brokers::Directory,
     jitter_seed,
-    link::{ConnectionKey, LinkEvent, Links},
+    link::{ConnectionKey, LinkEvent, Links, Role},
     status::BrokerStatus,
 };
 
@@ -69,7 +69,7 @@ impl Server {
         Self {
             config: worker.config,
             drain_timeout: worker.drain_timeout,
-            links: Links::new(worker.transport),
+            links: Links::new(worker.transport, Role::Dealer),
             directory: Directory::new(worker.brokers),
             registrations: BTreeMap::new(),
             next_registration: 0,
@@ -173,6 +173,7 @@ impl Server {
                     registration.machine.handle_message(&message, now);
                 }
             }
+            LinkEvent::Subscriptions { .. } | LinkEvent::Marked { .. } => {}
             LinkEvent::HasRoom { key } => {
                 if let Some((id, _)) = self.registration_of(key) {
                     self.retry_parts(id, now);

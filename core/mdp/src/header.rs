@@ -187,6 +187,11 @@ impl Properties {
         }
     }
 
+    /// The encoding, as [`Properties::parse`] takes it.
+    pub fn encoded(&self) -> &[u8] {
+        &self.0
+    }
+
     /// Says whether the value of a name is `true`.
     pub fn is_true(&self, name: &str) -> bool {
         self.get(name) == Some("true")

@@ -38,7 +38,7 @@ pub use client::Client;
 pub use codec::{Dialect, Form};
 pub use error_code::ErrorCode;
 pub use header::{Header, InvalidHeader, InvalidNumber, Properties};
-pub use link::ReconnectDelays;
+pub use link::{Backoff, ReconnectDelays};
 pub use name::{InvalidServiceName, ServiceName};
 pub use rejection::Rejection;
 pub use token::Token;

@@ -26,14 +26,15 @@ impl Default for ReconnectDelays {
 /// Exponential back-off, each delay shortened by chance by up to a half, so that many clients of
 /// one broker do not come back at once.
 #[derive(Debug)]
-pub(crate) struct Backoff {
+pub struct Backoff {
     delays: ReconnectDelays,
     failures: u32,
     rng: StdRng,
 }
 
 impl Backoff {
-    pub(crate) fn new(delays: ReconnectDelays, seed: u64) -> Self {
+    /// Begins with the first delay; the seed is for the jitter.
+    pub fn new(delays: ReconnectDelays, seed: u64) -> Self {
         Self {
             delays,
             failures: 0,
@@ -41,7 +42,8 @@ impl Backoff {
         }
     }
 
-    pub(crate) fn next_delay(&mut self) -> Duration {
+    /// The delay until the next attempt, after one that failed.
+    pub fn next_delay(&mut self) -> Duration {
         let factor = 1_u32.checked_shl(self.failures).unwrap_or(u32::MAX);
         let delay = self.delays.first.saturating_mul(factor);
         self.failures = self.failures.saturating_add(1);
@@ -51,7 +53,7 @@ impl Backoff {
     }
 
     /// To be called after a good exchange: a connection that opens and dies is still a failure.
-    pub(crate) fn reset(&mut self) {
+    pub fn reset(&mut self) {
         self.failures = 0;
     }
 }

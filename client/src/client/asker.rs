@@ -9,7 +9,7 @@ use crate::{Reply, RequestError};
 
 /// Where an answer goes.
 #[derive(Debug)]
-pub(super) enum Sink {
+pub(super) enum Asker {
     /// To somebody who waits for all of it.
     Whole {
         parts: Vec<Message>,
@@ -19,7 +19,7 @@ pub(super) enum Sink {
     Parts(mpsc::UnboundedSender<Result<Part, RequestError>>),
 }
 
-impl Sink {
+impl Asker {
     pub(super) fn take_part(&mut self, properties: Properties, part: Message) {
         match self {
             Self::Whole { parts, .. } => parts.push(part),
