@@ -1,6 +1,6 @@
 # What people do with the tree. `make help` lists it.
 
-PROGRAMS := plantd-broker plantd-module-echo plantd plant
+PROGRAMS := plantd-broker plantd-module-echo plantd-state plantd plant
 CARGO    ?= cargo
 TARGET   := $(or $(CARGO_TARGET_DIR),target)
 
@@ -19,7 +19,7 @@ build: ## build: build every program into build/, optimised
 	install $(PROGRAMS:%=$(TARGET)/release/%) build/
 
 build-%: PROGRAM = $(filter $* plantd-$*,$(PROGRAMS))
-build-%: ## build-DAEMON: build one, such as build-broker, build-module-echo or build-plantd
+build-%: ## build-DAEMON: build one, such as build-broker, build-state or build-plantd
 	$(CARGO) build --release --locked --package=$(PROGRAM)
 	mkdir -p build
 	install $(TARGET)/release/$(PROGRAM) build/

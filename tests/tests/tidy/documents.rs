@@ -10,6 +10,7 @@ use crate::tree::{files, read, root};
 /// What comes before a list that a test compares with the code.
 const REASONS: &str = "<!-- reasons: plantd_mdp::Rejection -->";
 const CODES: &str = "<!-- codes: plantd_mdp::ErrorCode -->";
+const STATE_CODES: &str = "<!-- codes: plantd_state::Code -->";
 
 #[test]
 fn links_between_documents_lead_somewhere() {
@@ -69,6 +70,15 @@ fn every_reason_of_a_rejection_is_listed() {
 fn every_code_of_an_error_is_listed() {
     let listed = first_column("docs/protocol.md", CODES);
     assert_eq!(listed, ErrorCode::ALL.map(ErrorCode::as_str));
+}
+
+#[test]
+fn every_code_of_the_state_service_is_listed() {
+    let listed = first_column("docs/protocol.md", STATE_CODES);
+    assert_eq!(
+        listed,
+        plantd_state::Code::ALL.map(plantd_state::Code::as_str)
+    );
 }
 
 /// The first column of the table after a marker, without its head and quotes.

@@ -14,6 +14,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ),
     ("plantd-client", &["plantd-mdp", "plantd-zmtp"]),
     ("plantd-module-echo", &["plantd-client", "plantd-daemon"]),
+    ("plantd-state", &["plantd-client", "plantd-daemon"]),
     ("plant", &["plantd-client"]),
     (
         "plantd",

@@ -1,0 +1,212 @@
+//! The configuration of the state service.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use plantd_client::{Endpoint, ServiceName};
+use plantd_daemon::config::{ByteSize, OneOrMore, Problem, Settings, Shared, TimeSpan};
+use serde::{Deserialize, Serialize};
+
+use crate::request;
+use crate::store::Options;
+
+/// The keys of the state service; [`Settings::HELP`] says what each means.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Config {
+    /// The database file.
+    pub db: PathBuf,
+    /// The brokers to register at.
+    pub broker_endpoint: OneOrMore<Endpoint>,
+    /// The service to serve.
+    pub service: String,
+    /// How many requests are answered at once.
+    pub concurrency: usize,
+    /// How thoroughly the store is checked before it is served.
+    pub check: CheckLevel,
+    /// How often every row is checked while it is served; 0: never.
+    pub check_interval: TimeSpan,
+    /// Whether to go on without commits that were acknowledged and are gone.
+    pub accept_loss: bool,
+    /// For how long the answer to a write with an id is remembered.
+    pub retry_window: TimeSpan,
+    /// How much of the past is kept.
+    pub history: HistoryKeys,
+    /// What is limited.
+    pub limits: LimitKeys,
+    /// The keys of every daemon.
+    #[serde(flatten)]
+    pub shared: Shared,
+}
+
+/// How much of the past of each scope is kept.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct HistoryKeys {
+    /// How many changes.
+    pub count: u64,
+    /// For how long.
+    pub age: TimeSpan,
+}
+
+/// Limits that are on by default.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LimitKeys {
+    /// A value.
+    pub value: ByteSize,
+    /// Scopes, deleted ones too.
+    pub scopes: usize,
+    /// Watches at a time.
+    pub watches: usize,
+}
+
+/// How thoroughly a store is checked before it is served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CheckLevel {
+    /// Its structure first; every row right after, while it is served.
+    Quick,
+    /// Its structure and every row first.
+    Full,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            db: PathBuf::from("plantd-state.db"),
+            broker_endpoint: OneOrMore::one(Endpoint::Tcp {
+                host: "127.0.0.1".to_owned(),
+                port: 9797,
+            }),
+            service: "org.plantd.State".to_owned(),
+            concurrency: 1024,
+            check: CheckLevel::Quick,
+            check_interval: TimeSpan::from_secs(86_400),
+            accept_loss: false,
+            retry_window: TimeSpan::from_secs(600),
+            history: HistoryKeys {
+                count: 100_000,
+                age: TimeSpan::from_secs(7 * 86_400),
+            },
+            limits: LimitKeys {
+                value: ByteSize::from_mib(1),
+                scopes: 10_000,
+                watches: 1_000,
+            },
+            shared: Shared::with_health_port(8082),
+        }
+    }
+}
+
+impl Settings for Config {
+    const NAME: &'static str = "state";
+    const ABOUT: &'static str = "Keeps values by scope and key, with versions and watches";
+    const HELP: &'static [(&'static str, &'static str)] = &[
+        ("db", "the database file"),
+        (
+            "broker_endpoint",
+            "the broker: tcp://host:port or ipc://path, or a list",
+        ),
+        ("service", "the name of the service"),
+        (
+            "concurrency",
+            "how many requests are answered at once, 1 to 4096",
+        ),
+        (
+            "check",
+            "what is checked before serving: quick (structure; rows right after) or full (both)",
+        ),
+        (
+            "check_interval",
+            "how often every row is checked while it is served; 0: never",
+        ),
+        (
+            "accept_loss",
+            "go on although commits that were acknowledged are gone",
+        ),
+        (
+            "retry_window",
+            "how long the answer to a write with an id is remembered",
+        ),
+        ("history.count", "how many changes of each scope are kept"),
+        ("history.age", "how long changes are kept"),
+        ("limits.value", "one value"),
+        ("limits.scopes", "scopes, also those that were deleted"),
+        ("limits.watches", "watches at a time"),
+    ];
+
+    fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
+    fn validate(&self) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        match self.service.parse::<ServiceName>() {
+            Err(error) => problems.push(Problem::new("service", error.to_string())),
+            Ok(name) if name.is_reserved() => {
+                let expected = "expected a name that is not the broker's own";
+                problems.push(Problem::new("service", expected));
+            }
+            Ok(_) => {}
+        }
+        if let Some(endpoint) = self.broker_endpoint.iter().find(|e| !is_dialable(e)) {
+            let expected = format!("{endpoint} cannot be dialled: write a host and a port");
+            problems.push(Problem::new("broker_endpoint", expected));
+        }
+        let mut require = |key: &str, holds: bool, expected: &str| {
+            if !holds {
+                problems.push(Problem::new(key, expected));
+            }
+        };
+        let has_name = self.db.file_name().is_some();
+        require("db", has_name, "expected the path of a file");
+        let concurrency = (1..=4096).contains(&self.concurrency);
+        require("concurrency", concurrency, "expected 1 to 4096");
+        let window = Duration::from(self.retry_window) <= Duration::from_secs(86_400);
+        require("retry_window", window, "expected at most 1d");
+        let count = (1..=1_000_000_000).contains(&self.history.count);
+        require("history.count", count, "expected 1 to 1000000000");
+        let age = Duration::from(self.history.age) >= Duration::from_secs(1);
+        require("history.age", age, "expected 1s or more");
+        let value = (1..=2 << 20).contains(&self.limits.value.bytes());
+        require("limits.value", value, "expected 1 byte to 2MiB");
+        let scopes = (1..=100_000).contains(&self.limits.scopes);
+        require("limits.scopes", scopes, "expected 1 to 100000");
+        let watches = (1..=65_536).contains(&self.limits.watches);
+        require("limits.watches", watches, "expected 1 to 65536");
+        problems
+    }
+}
+
+impl Config {
+    pub(crate) fn to_options(&self) -> Options {
+        Options {
+            database: self.db.clone(),
+            scopes: self.limits.scopes,
+            history_count: self.history.count,
+            history_age: self.history.age.into(),
+            retry_window: self.retry_window.into(),
+            accepts_loss: self.accept_loss,
+        }
+    }
+
+    pub(crate) fn to_limits(&self) -> request::Limits {
+        request::Limits {
+            value_bytes: usize::try_from(self.limits.value.bytes()).unwrap_or(usize::MAX),
+        }
+    }
+}
+
+/// The folder that a file lies in.
+pub(crate) fn folder_of(file: &Path) -> &Path {
+    match file.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        Some(_) | None => Path::new("."),
+    }
+}
+
+/// Whether an endpoint names one place.
+fn is_dialable(endpoint: &Endpoint) -> bool {
+    match endpoint {
+        Endpoint::Tcp { host, port } => host != "*" && *port != 0,
+        Endpoint::Ipc { .. } => true,
+    }
+}

@@ -1,0 +1,226 @@
+//! The state service as a daemon: values by scope and key, on SQLite.
+//!
+//! [`run`] takes the lock of the database, opens the store, registers as a worker of
+//! `org.plantd.State` and answers. `docs/protocol.md` says what may be asked; the file `store.rs`
+//! says how it is kept.
+//!
+//! A request is parsed once ([`request`]), becomes a write for the one thread that writes, or a read
+//! on a connection beside it, and is answered in JSON that is written by hand, since values go out as
+//! the text that they came in as.
+
+mod config;
+mod metrics;
+mod names;
+mod refusal;
+mod reply;
+mod request;
+mod service;
+mod store;
+mod value;
+
+use std::fs;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use plantd_client::{Request, Served, Status, Worker};
+use plantd_daemon::Daemon;
+use plantd_daemon::config::Settings as _;
+use plantd_daemon::health::Check;
+use plantd_daemon::shutdown::Shutdown;
+use tokio::sync::watch;
+use tokio::time::interval;
+use tracing::Instrument as _;
+
+pub use config::{CheckLevel, Config, HistoryKeys, LimitKeys};
+pub use plantd_client::Endpoint;
+pub use refusal::{Code, Refusal};
+pub use store::OpenError;
+
+use metrics::Published;
+use service::{LOOK, Service};
+use store::{Lock, Shared, Store};
+
+/// Serves until the daemon is asked to stop and every request that was taken is answered.
+///
+/// Waits for the lock of the database first, as long as another daemon has it.
+///
+/// # Errors
+/// When the store cannot be opened or trusted, the disk does not keep what is written, or requests
+/// could not be finished in the time of `shutdown_timeout`.
+pub async fn run(config: Config, daemon: Daemon) -> anyhow::Result<()> {
+    let folder = config::folder_of(&config.db);
+    fs::create_dir_all(folder).with_context(|| format!("make the folder {}", folder.display()))?;
+    let check = daemon.health.check("store");
+    let Some(_lock) = take_lock(&config, &daemon, &check).await? else {
+        return Ok(());
+    };
+    let metrics = Published::register(&daemon.metrics);
+    let pulse = daemon.health.pulse("writer", clock());
+    let shared = Arc::new(Shared::new(metrics.clone(), check.clone(), pulse, None));
+    let options = config.to_options();
+    let opening = tokio::task::spawn_blocking(move || Store::open(&options, shared));
+    let mut store = opening
+        .await
+        .context("open the store")?
+        .with_context(|| format!("open the store {}", config.db.display()))?;
+    let ended = store.ended();
+    let store = Arc::new(store);
+    if config.check == CheckLevel::Full {
+        let (store, stop) = (store.clone(), daemon.shutdown.clone());
+        let checking = move || store.check(&mut |_, _| !stop.is_requested());
+        let checked = tokio::task::spawn_blocking(checking);
+        checked
+            .await
+            .context("check the store")?
+            .context("check the store")?;
+    }
+    check.up();
+    let checking = keep_checking(store.clone(), config.clone(), daemon.shutdown.clone());
+    tokio::spawn(checking.in_current_span());
+    let service = Service::new(
+        store.clone(),
+        metrics,
+        config.to_limits(),
+        config.limits.watches,
+        daemon.shutdown.clone(),
+    );
+    let served = tokio::select! {
+        served = serve(&config, &daemon, service) => served,
+        ended = ended => match ended {
+            Ok(()) => Err(anyhow::anyhow!("the writer ended by itself")),
+            Err(error) => Err(error.into()),
+        },
+    };
+    // Brings the rest to the disk and closes.
+    tokio::task::spawn_blocking(move || drop(store))
+        .await
+        .context("close the store")?;
+    served
+}
+
+/// Waits for the lock of the database; `None` when the daemon is asked to stop before.
+async fn take_lock(
+    config: &Config,
+    daemon: &Daemon,
+    check: &Check,
+) -> anyhow::Result<Option<Lock>> {
+    let mut look = interval(LOOK);
+    let mut has_waited = false;
+    loop {
+        tokio::select! {
+            _ = look.tick() => {}
+            () = daemon.shutdown.requested() => return Ok(None),
+        }
+        match Lock::try_take(&config.db).context("lock the database")? {
+            Ok(lock) => {
+                if has_waited {
+                    tracing::info!(context = "state.takeover", "the lock is free; taking over");
+                }
+                return Ok(Some(lock));
+            }
+            Err(holder) => {
+                if !has_waited {
+                    tracing::info!(
+                        context = "state.standby",
+                        holder,
+                        "another daemon has the store; standing by"
+                    );
+                    check.degraded(format!("standing by: process {holder} has the store"));
+                    has_waited = true;
+                }
+            }
+        }
+    }
+}
+
+/// Checks every row now, unless that was done, and at each interval. What is found is shown by the
+/// store.
+async fn keep_checking(store: Arc<Store>, config: Config, stop: Shutdown) {
+    let span = Duration::from(config.check_interval);
+    let mut is_checked = config.check == CheckLevel::Full;
+    loop {
+        if !is_checked {
+            let (store, stop) = (store.clone(), stop.clone());
+            let checking = move || store.check(&mut |_, _| !stop.is_requested());
+            match tokio::task::spawn_blocking(checking).await {
+                Ok(Ok(checked)) => {
+                    tracing::debug!(context = "state.checked", ?checked, "every row is whole");
+                }
+                Ok(Err(error)) => tracing::debug!(context = "state.checked", %error, "checked"),
+                Err(_) => return,
+            }
+        }
+        is_checked = false;
+        if span.is_zero() {
+            return;
+        }
+        tokio::select! {
+            () = tokio::time::sleep(span) => {}
+            () = stop.requested() => return,
+        }
+    }
+}
+
+/// Answers requests until the daemon is asked to stop.
+async fn serve(config: &Config, daemon: &Daemon, service: Service) -> anyhow::Result<()> {
+    let worker = Worker::builder(&config.service)
+        .brokers(config.broker_endpoint.iter().map(Endpoint::to_string))
+        .concurrency(config.concurrency)
+        .streams(u32::try_from(config.limits.watches).unwrap_or(u32::MAX))
+        .name(Config::NAME)
+        .version(plantd_daemon::VERSION)
+        // Early enough for what is given back to be written before the process ends.
+        .drain_timeout(config.shared.shutdown_timeout.duration().mul_f64(0.8))
+        .build()
+        .context("configure the worker")?;
+    let check = daemon.health.check("broker_connection");
+    tokio::spawn(show_brokers(worker.status(), check).in_current_span());
+    daemon.health.started();
+    tracing::info!(
+        context = "worker.started",
+        service_name = config.service,
+        database = %config.db.display(),
+        "serving"
+    );
+    let answer = move |request: Request| service.clone().answer(request);
+    let stop = {
+        let shutdown = daemon.shutdown.clone();
+        async move { shutdown.requested().await }
+    };
+    match worker.serve(answer, stop).await {
+        Served::Drained => {
+            tracing::info!(
+                context = "worker.stopped",
+                "every request that was taken is answered"
+            );
+            Ok(())
+        }
+        Served::TimedOut { unfinished } => {
+            bail!("{unfinished} requests were not finished and are given to another worker")
+        }
+    }
+}
+
+/// Keeps the check at what the worker knows of its brokers, until the worker ends.
+async fn show_brokers(mut status: watch::Receiver<Status>, check: Check) {
+    loop {
+        let seen = status.borrow_and_update().clone();
+        let lost = seen.brokers.iter().find(|broker| !broker.is_up);
+        match (seen.is_up(), lost) {
+            (true, None) => check.up(),
+            (true, Some(broker)) => check.degraded(broker.to_string()),
+            (false, Some(broker)) => check.down(broker.to_string()),
+            (false, None) => check.down("no broker is known yet"),
+        }
+        if status.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+/// The moment from which the writer is alive.
+#[expect(clippy::disallowed_methods, reason = "where the writer's pulse begins")]
+fn clock() -> std::time::Instant {
+    std::time::Instant::now()
+}

@@ -1,0 +1,104 @@
+//! What `/metrics` shows of the service.
+
+use plantd_daemon::metrics::Metrics;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::Unit;
+
+use crate::refusal::Code;
+
+type ByLabel = Family<[(&'static str, &'static str); 1], Counter>;
+
+/// What the service counts.
+#[derive(Debug, Clone)]
+pub(crate) struct Published {
+    operations: ByLabel,
+    refusals: ByLabel,
+    pub(crate) seconds: Histogram,
+    commits: Counter,
+    group: Histogram,
+    pub(crate) refused_groups: Counter,
+    pub(crate) unpublished: Counter,
+    pub(crate) damages: Counter,
+    pub(crate) watches: Gauge,
+    pub(crate) file_bytes: Gauge,
+    pub(crate) wal_bytes: Gauge,
+    pub(crate) backups: Counter,
+    pub(crate) backup_failures: Counter,
+    pub(crate) backup_seconds: Gauge,
+}
+
+impl Published {
+    pub(crate) fn register(metrics: &Metrics) -> Self {
+        let published = Self {
+            operations: Family::default(),
+            refusals: Family::default(),
+            seconds: Histogram::new(exponential_buckets(0.000_05, 2.0, 18)),
+            commits: Counter::default(),
+            group: Histogram::new(exponential_buckets(1.0, 2.0, 11)),
+            refused_groups: Counter::default(),
+            unpublished: Counter::default(),
+            damages: Counter::default(),
+            watches: Gauge::default(),
+            file_bytes: Gauge::default(),
+            wal_bytes: Gauge::default(),
+            backups: Counter::default(),
+            backup_failures: Counter::default(),
+            backup_seconds: Gauge::default(),
+        };
+        for code in Code::ALL {
+            published.refused(code, 0);
+        }
+        metrics.register("state", |registry| {
+            let it = published.clone();
+            let help = "Operations that were asked for";
+            registry.register("operations", help, it.operations);
+            let help = "Operations that were refused";
+            registry.register("refusals", help, it.refusals);
+            let help = "How long operations took, from the request to the reply";
+            registry.register_with_unit("operation", help, Unit::Seconds, it.seconds);
+            let help = "Groups of writes that are on disk";
+            registry.register("commits", help, it.commits);
+            registry.register("group_writes", "Writes of a group", it.group);
+            let help = "Groups of writes that could not be committed";
+            registry.register("refused_groups", help, it.refused_groups);
+            let help = "Changes that could not be published on the state bus";
+            registry.register("unpublished", help, it.unpublished);
+            let help = "Damages that were found";
+            registry.register("damages", help, it.damages);
+            registry.register("watches", "Watches under way", it.watches);
+            let help = "Size of the database file";
+            registry.register_with_unit("file", help, Unit::Bytes, it.file_bytes);
+            let help = "Size of the write-ahead log's file";
+            registry.register_with_unit("wal", help, Unit::Bytes, it.wal_bytes);
+            registry.register("backups", "Backups that were made", it.backups);
+            let help = "Backups that failed";
+            registry.register("backup_failures", help, it.backup_failures);
+            let help = "When the last backup was made, in Unix time; 0: never";
+            let unit = Unit::Seconds;
+            registry.register_with_unit("backup_timestamp", help, unit, it.backup_seconds);
+        });
+        published
+    }
+
+    pub(crate) fn asked(&self, operation: &'static str) {
+        self.operations
+            .get_or_create(&[("operation", operation)])
+            .inc();
+    }
+
+    pub(crate) fn refused(&self, code: Code, times: u64) {
+        self.refusals
+            .get_or_create(&[("code", code.as_str())])
+            .inc_by(times);
+    }
+
+    pub(crate) fn committed(&self, writes: usize) {
+        self.commits.inc();
+        if writes > 0 {
+            self.group.observe(writes as f64);
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! How replies are written: JSON, by hand, since values go out as the text that they came in as.
+
+use std::io::Write as _;
+
+use crate::refusal::Refusal;
+
+/// Writes one JSON object, member by member.
+#[derive(Debug)]
+pub(crate) struct Object {
+    out: Vec<u8>,
+    /// Where each open object or list begins its next member, and what closes it.
+    closings: Vec<u8>,
+    is_first: bool,
+}
+
+impl Object {
+    /// Begins `{"success":true,"data":{`.
+    pub(crate) fn data() -> Self {
+        let mut out = Vec::with_capacity(160);
+        out.extend_from_slice(b"{\"success\":true,\"data\":{");
+        Self {
+            out,
+            closings: vec![b'}', b'}'],
+            is_first: true,
+        }
+    }
+
+    /// Begins `{`.
+    pub(crate) fn plain() -> Self {
+        Self {
+            out: vec![b'{'],
+            closings: vec![b'}'],
+            is_first: true,
+        }
+    }
+
+    pub(crate) fn text(&mut self, name: &str, value: &str) -> &mut Self {
+        self.name(name);
+        write_text(&mut self.out, value);
+        self
+    }
+
+    pub(crate) fn number(&mut self, name: &str, value: u64) -> &mut Self {
+        self.name(name);
+        write_number(&mut self.out, value);
+        self
+    }
+
+    pub(crate) fn flag(&mut self, name: &str, value: bool) -> &mut Self {
+        self.name(name);
+        let value: &[u8] = if value { b"true" } else { b"false" };
+        self.out.extend_from_slice(value);
+        self
+    }
+
+    /// A time span in seconds.
+    pub(crate) fn seconds(&mut self, name: &str, value: std::time::Duration) -> &mut Self {
+        self.name(name);
+        // Writing to a vector cannot fail.
+        let _ = write!(self.out, "{}", value.as_secs_f64());
+        self
+    }
+
+    pub(crate) fn value(&mut self, value: &crate::value::Value) -> &mut Self {
+        self.comma();
+        value.write_members(&mut self.out);
+        self
+    }
+
+    /// Begins a list under a name; ended by [`Object::end`].
+    pub(crate) fn list(&mut self, name: &str) -> &mut Self {
+        self.name(name);
+        self.open(b'[', b']')
+    }
+
+    /// Begins an object in a list; ended by [`Object::end`].
+    pub(crate) fn item(&mut self) -> &mut Self {
+        self.comma();
+        self.open(b'{', b'}')
+    }
+
+    /// Adds a text to a list.
+    pub(crate) fn text_item(&mut self, value: &str) -> &mut Self {
+        self.comma();
+        write_text(&mut self.out, value);
+        self
+    }
+
+    /// Ends what was begun last.
+    pub(crate) fn end(&mut self) -> &mut Self {
+        self.out.extend(self.closings.pop());
+        self.is_first = false;
+        self
+    }
+
+    /// Ends everything.
+    pub(crate) fn finish(mut self) -> Vec<u8> {
+        while !self.closings.is_empty() {
+            self.end();
+        }
+        self.out
+    }
+
+    fn open(&mut self, opening: u8, closing: u8) -> &mut Self {
+        self.out.push(opening);
+        self.closings.push(closing);
+        self.is_first = true;
+        self
+    }
+
+    fn comma(&mut self) {
+        if !std::mem::take(&mut self.is_first) {
+            self.out.push(b',');
+        }
+    }
+
+    fn name(&mut self, name: &str) {
+        self.comma();
+        self.out.push(b'"');
+        self.out.extend_from_slice(name.as_bytes());
+        self.out.extend_from_slice(b"\":");
+    }
+}
+
+/// The reply to what was refused.
+pub(crate) fn refused(refusal: &Refusal) -> Vec<u8> {
+    let mut out = Object::plain();
+    out.flag("success", false)
+        .text("error", &refusal.error)
+        .text("code", refusal.code.as_str());
+    if !refusal.data.is_empty() {
+        out.name("data");
+        // A map of texts and numbers can be written, to a vector too.
+        let _ = serde_json::to_writer(&mut out.out, &refusal.data);
+    }
+    out.finish()
+}
+
+/// Writes a JSON string.
+pub(crate) fn write_text(out: &mut Vec<u8>, text: &str) {
+    if text.bytes().all(|b| b >= b' ' && b != b'"' && b != b'\\') {
+        out.push(b'"');
+        out.extend_from_slice(text.as_bytes());
+        out.push(b'"');
+    } else {
+        // A text can be written, to a vector too.
+        let _ = serde_json::to_writer(out, text);
+    }
+}
+
+pub(crate) fn write_number(out: &mut Vec<u8>, value: u64) {
+    // Writing to a vector cannot fail.
+    let _ = write!(out, "{value}");
+}

@@ -1,0 +1,233 @@
+//! The fields of a request's JSON object, and which operation has which.
+
+use std::borrow::Cow;
+
+use serde::Deserialize;
+use serde::de::{Deserializer, IgnoredAny};
+use serde_json::value::RawValue;
+
+use super::missing;
+use crate::refusal::{Code, Refusal};
+
+/// An operation, by what it is called.
+#[derive(Debug)]
+pub(super) struct Named {
+    pub(super) name: &'static str,
+    pub(super) kind: Kind,
+    /// Its fields, without `scope`, `service` and `token`.
+    fields: &'static [&'static str],
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Set,
+    Get,
+    Delete,
+    Touch,
+    Batch,
+    DeletePrefix,
+    CreateScope,
+    DeleteScope,
+    ListScopes,
+    ListKeys,
+    History,
+    Watch,
+    Health,
+    Stats,
+    Verify,
+}
+
+const fn named(name: &'static str, kind: Kind, fields: &'static [&'static str]) -> Named {
+    Named { name, kind, fields }
+}
+
+const SET: &[&str] = &[
+    "key",
+    "value",
+    "base64",
+    "content-type",
+    "if-version",
+    "create-only",
+    "ttl",
+    "create-scope",
+    "echo",
+    "id",
+];
+const SET_IN_BATCH: &[&str] = &[
+    "op",
+    "key",
+    "value",
+    "base64",
+    "content-type",
+    "if-version",
+    "create-only",
+    "ttl",
+];
+
+/// Every operation; those that are asked most come first.
+pub(super) const OPERATIONS: &[Named] = &[
+    named("state-set", Kind::Set, SET),
+    named("state-get", Kind::Get, &["key", "version"]),
+    named("delete", Kind::Delete, &["key", "if-version", "id"]),
+    named("touch", Kind::Touch, &["key", "ttl", "if-version", "id"]),
+    named("batch", Kind::Batch, &["operations", "create-scope", "id"]),
+    named(
+        "delete-prefix",
+        Kind::DeletePrefix,
+        &["prefix", "limit", "id"],
+    ),
+    named("create-scope", Kind::CreateScope, &["id"]),
+    named("delete-scope", Kind::DeleteScope, &["id"]),
+    named(
+        "list-scopes",
+        Kind::ListScopes,
+        &["prefix", "after", "limit"],
+    ),
+    named(
+        "list-keys",
+        Kind::ListKeys,
+        &["prefix", "after", "limit", "values"],
+    ),
+    named("history", Kind::History, &["key", "before", "limit"]),
+    named(
+        "watch",
+        Kind::Watch,
+        &["key", "prefix", "from", "snapshot", "values"],
+    ),
+    named("health", Kind::Health, &[]),
+    named("stats", Kind::Stats, &[]),
+    named("verify", Kind::Verify, &["progress"]),
+];
+
+/// What an operation of a batch may be.
+const IN_BATCH: &[Named] = &[
+    named("set", Kind::Set, SET_IN_BATCH),
+    named("delete", Kind::Delete, &["op", "key", "if-version"]),
+    named("touch", Kind::Touch, &["op", "key", "ttl", "if-version"]),
+    named("check", Kind::Get, &["op", "key", "if-version"]),
+];
+
+/// Every field that there is.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub(super) struct Fields<'a> {
+    #[serde(borrow)]
+    pub(super) scope: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    pub(super) service: Option<Cow<'a, str>>,
+    #[expect(dead_code, reason = "read, so that it is taken and not kept")]
+    token: Option<IgnoredAny>,
+    #[serde(borrow)]
+    pub(super) key: Option<Cow<'a, str>>,
+    #[serde(borrow, default, deserialize_with = "present")]
+    pub(super) value: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub(super) base64: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    pub(super) content_type: Option<Cow<'a, str>>,
+    pub(super) if_version: Option<u64>,
+    pub(super) create_only: Option<bool>,
+    #[serde(default, deserialize_with = "present")]
+    pub(super) ttl: Option<Option<f64>>,
+    pub(super) create_scope: Option<bool>,
+    pub(super) echo: Option<bool>,
+    #[serde(borrow)]
+    pub(super) id: Option<Cow<'a, str>>,
+    pub(super) version: Option<u64>,
+    #[serde(borrow)]
+    pub(super) prefix: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    pub(super) after: Option<Cow<'a, str>>,
+    pub(super) before: Option<u64>,
+    pub(super) limit: Option<u64>,
+    pub(super) values: Option<bool>,
+    pub(super) from: Option<u64>,
+    pub(super) snapshot: Option<bool>,
+    pub(super) progress: Option<bool>,
+    #[serde(borrow)]
+    pub(super) op: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    pub(super) operations: Option<Vec<&'a RawValue>>,
+}
+
+/// Reads a field whose `null` is not the same as its absence.
+fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(from: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(from).map(Some)
+}
+
+impl<'a> Fields<'a> {
+    pub(super) fn parse(json: &'a [u8], operation: &Named) -> Result<Self, Refusal> {
+        let fields = Self::read(json)?;
+        fields.check(operation)?;
+        Ok(fields)
+    }
+
+    pub(super) fn parse_in_batch(json: &'a [u8]) -> Result<Self, Refusal> {
+        Self::read(json)
+    }
+
+    fn read(json: &'a [u8]) -> Result<Self, Refusal> {
+        serde_json::from_slice(json).map_err(|error| {
+            let error =
+                format!("the second frame is not the JSON object that was expected: {error}");
+            Refusal::new(Code::BadRequest, error)
+        })
+    }
+
+    /// Refuses the first field that an operation does not have.
+    fn check(&self, operation: &Named) -> Result<(), Refusal> {
+        let has = [
+            ("key", self.key.is_some()),
+            ("value", self.value.is_some()),
+            ("base64", self.base64.is_some()),
+            ("content-type", self.content_type.is_some()),
+            ("if-version", self.if_version.is_some()),
+            ("create-only", self.create_only.is_some()),
+            ("ttl", self.ttl.is_some()),
+            ("create-scope", self.create_scope.is_some()),
+            ("echo", self.echo.is_some()),
+            ("id", self.id.is_some()),
+            ("version", self.version.is_some()),
+            ("prefix", self.prefix.is_some()),
+            ("after", self.after.is_some()),
+            ("before", self.before.is_some()),
+            ("limit", self.limit.is_some()),
+            ("values", self.values.is_some()),
+            ("from", self.from.is_some()),
+            ("snapshot", self.snapshot.is_some()),
+            ("progress", self.progress.is_some()),
+            ("op", self.op.is_some()),
+            ("operations", self.operations.is_some()),
+        ];
+        let stray = has
+            .iter()
+            .find(|(name, is_there)| *is_there && !operation.fields.contains(name));
+        let Some((stray, _)) = stray else {
+            return Ok(());
+        };
+        let known = if operation.fields.is_empty() {
+            "no field but scope".to_owned()
+        } else {
+            operation.fields.join(", ")
+        };
+        let error = format!(
+            "{stray}: {} has no such field; it has {known}",
+            operation.name
+        );
+        Err(Refusal::new(Code::BadRequest, error))
+    }
+}
+
+/// What an operation of a batch is.
+pub(super) fn batch_kind(fields: &Fields<'_>) -> Result<Kind, Refusal> {
+    let op = fields.op.as_deref().ok_or_else(|| missing("op"))?;
+    let Some(operation) = IN_BATCH.iter().find(|known| known.name == op) else {
+        let error = format!("op: there is no {op:?} in a batch; write set, delete, touch or check");
+        return Err(Refusal::new(Code::BadRequest, error));
+    };
+    fields.check(operation)?;
+    if operation.name == "check" && fields.if_version.is_none() {
+        return Err(missing("if-version"));
+    }
+    Ok(operation.kind)
+}

@@ -1,0 +1,347 @@
+//! What answers: each request becomes one operation of the store, and one reply.
+
+mod listing;
+mod verifying;
+mod watching;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use plantd_client::{Reply, Request, WorkerError};
+use plantd_daemon::shutdown::Shutdown;
+use tokio::sync::Semaphore;
+
+use crate::metrics::Published;
+use crate::names::{Key, Scope};
+use crate::refusal::{Code, Refusal};
+use crate::reply::{Object, refused};
+use crate::request::{Action, Edit, Limits, Operation, Write, WriteRequest};
+use crate::store::{Condition, Edited, Entry, Fault, Reader, Store, Written};
+
+/// The service: a store, and what it is limited to. Clones are the same.
+#[derive(Debug, Clone)]
+pub(crate) struct Service {
+    store: Arc<Store>,
+    metrics: Published,
+    limits: Limits,
+    watches: Arc<Semaphore>,
+    most_watches: usize,
+    stop: Shutdown,
+}
+
+impl Service {
+    pub(crate) fn new(
+        store: Arc<Store>,
+        metrics: Published,
+        limits: Limits,
+        watches: usize,
+        stop: Shutdown,
+    ) -> Self {
+        Self {
+            store,
+            metrics,
+            limits,
+            watches: Arc::new(Semaphore::new(watches)),
+            most_watches: watches,
+            stop,
+        }
+    }
+
+    /// Answers one request. An error says that what became of it is not known.
+    pub(crate) async fn answer(self, mut request: Request) -> Result<Reply, WorkerError> {
+        let began = clock();
+        let answer = match self.parse(&request) {
+            Ok((name, operation)) => {
+                self.metrics.asked(name);
+                match operation {
+                    Operation::Write(write) => self.write(write).await?,
+                    Operation::Watch(watch) => self.watch(watch, &mut request).await?,
+                    Operation::Verify { has_progress } => {
+                        self.verify(has_progress, &mut request).await?
+                    }
+                    read @ (Operation::Get { .. }
+                    | Operation::ListScopes(_)
+                    | Operation::ListKeys { .. }
+                    | Operation::History { .. }
+                    | Operation::Health(_)
+                    | Operation::Stats(_)) => self.read(read).await,
+                }
+            }
+            Err(refusal) => Err(refusal),
+        };
+        let reply = answer.unwrap_or_else(|refusal| {
+            self.metrics.refused(refusal.code, 1);
+            refused(&refusal)
+        });
+        let took = clock().saturating_duration_since(began);
+        self.metrics.seconds.observe(took.as_secs_f64());
+        Ok(reply.into())
+    }
+
+    fn parse(&self, request: &Request) -> Result<(&'static str, Operation), Refusal> {
+        let mut frames = request.body().frames();
+        match (frames.next(), frames.next(), frames.next()) {
+            (Some(name), Some(json), None) => Operation::parse(name, json, &self.limits),
+            (name, _, _) => {
+                let count = request.body().frames().len();
+                let count = if name.is_none() { 0 } else { count };
+                let error = format!(
+                    "a request has two frames, an operation and a JSON object; this one has {count}"
+                );
+                Err(Refusal::new(Code::BadRequest, error))
+            }
+        }
+    }
+
+    /// Writes, and waits until it is on disk.
+    async fn write(&self, request: WriteRequest) -> Result<Result<Vec<u8>, Refusal>, WorkerError> {
+        if let Condition::Damaged(place) = self.store.shared().condition() {
+            return Ok(Err(damaged(&place)));
+        }
+        let WriteRequest { write, id, echo } = request;
+        let answer = match self.store.submit(write.clone(), id) {
+            Ok(answer) => answer.await,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        match answer {
+            Ok(Ok(written)) => Ok(Ok(written_reply(&write, &written, echo))),
+            Ok(Err(refusal)) => Ok(Err(refusal)),
+            Err(_) => {
+                let message = "the disk failed while it was written; it may be there or not";
+                Err(WorkerError::new("disk-failed", message))
+            }
+        }
+    }
+
+    async fn read(&self, operation: Operation) -> Result<Vec<u8>, Refusal> {
+        match operation {
+            Operation::Get {
+                scope,
+                key,
+                version,
+            } => self.get(&scope, &key, version),
+            Operation::Health(scope) => self.health(scope.as_ref()),
+            Operation::Stats(Some(scope)) => self.scope_stats(&scope),
+            Operation::Stats(None) => self.stats(),
+            Operation::ListScopes(page) => {
+                self.in_the_background(move |service| service.list_scopes(&page))
+                    .await
+            }
+            Operation::ListKeys {
+                scope,
+                page,
+                has_values,
+            } => {
+                self.in_the_background(move |service| service.list_keys(&scope, &page, has_values))
+                    .await
+            }
+            Operation::History {
+                scope,
+                key,
+                before,
+                limit,
+            } => {
+                self.in_the_background(move |service| service.history(&scope, &key, before, limit))
+                    .await
+            }
+            Operation::Write(_) | Operation::Watch(_) | Operation::Verify { .. } => Err(
+                Refusal::new(Code::BadRequest, "it is no operation that reads"),
+            ),
+        }
+    }
+
+    /// Does what takes longer than a look at one key where it delays nobody.
+    async fn in_the_background<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Self) -> Result<T, Refusal> + Send + 'static,
+    ) -> Result<T, Refusal> {
+        let service = self.clone();
+        let done = tokio::task::spawn_blocking(move || work(&service)).await;
+        done.unwrap_or_else(|_| Err(Refusal::new(Code::Draining, "the daemon stops")))
+    }
+
+    /// Reads from the store; what is damaged is refused and remembered.
+    fn look<T>(&self, read: impl FnOnce(&Reader) -> Result<T, Fault>) -> Result<T, Refusal> {
+        if let Condition::Damaged(place) = self.store.shared().condition() {
+            return Err(damaged(&place));
+        }
+        self.store.read(read).map_err(|fault| {
+            tracing::warn!(context = "state.read", %fault, "a read failed");
+            fault.refusal()
+        })
+    }
+
+    fn get(&self, scope: &Scope, key: &Key, version: Option<u64>) -> Result<Vec<u8>, Refusal> {
+        if let Some(version) = version {
+            return self.get_version(scope, key, version);
+        }
+        match self.look(|reader| reader.value_or_scope(scope, key))? {
+            Ok(entry) => {
+                let mut out = Object::data();
+                out.text("scope", scope.as_str()).text("key", key.as_str());
+                self.write_entry(&mut out, &entry);
+                Ok(out.finish())
+            }
+            Err(Some(row)) => Err(not_found(scope, key, row.sequence)),
+            Err(None) => Err(no_scope(scope)),
+        }
+    }
+
+    /// Writes what is said of a value.
+    fn write_entry(&self, out: &mut Object, entry: &Entry) {
+        out.value(&entry.value)
+            .number("version", entry.version)
+            .number("timestamp", entry.timestamp as u64);
+        if let Some(expires) = entry.expires {
+            let left = self.store.shared().time_left(expires, clock());
+            out.seconds("ttl", left);
+        }
+    }
+
+    fn get_version(&self, scope: &Scope, key: &Key, version: u64) -> Result<Vec<u8>, Refusal> {
+        let found = self.look(|reader| {
+            let Some(row) = reader.scope(scope)? else {
+                return Ok(None);
+            };
+            let change = reader.change(&row, key, version)?;
+            Ok(Some((row, change)))
+        })?;
+        let Some((row, change)) = found else {
+            return Err(no_scope(scope));
+        };
+        let change = change.and_then(|change| Some((change.value?, change.timestamp)));
+        let Some((value, timestamp)) = change else {
+            let error = format!(
+                "{scope} {key} has no version {version}; the history goes back to {}",
+                row.floor + 1
+            );
+            return Err(Refusal::new(Code::NotFound, error).with("oldest", row.floor + 1));
+        };
+        let mut out = Object::data();
+        out.text("scope", scope.as_str())
+            .text("key", key.as_str())
+            .value(&value)
+            .number("version", version)
+            .number("timestamp", timestamp as u64);
+        Ok(out.finish())
+    }
+
+    fn health(&self, scope: Option<&Scope>) -> Result<Vec<u8>, Refusal> {
+        let status = match self.store.shared().condition() {
+            Condition::Writes => "healthy",
+            Condition::Refuses(_) => "read-only",
+            Condition::Damaged(_) => "damaged",
+        };
+        let mut out = Object::data();
+        out.text("status", status)
+            .text("service", "org.plantd.State")
+            .flag("store_available", status != "damaged");
+        if let Some(scope) = scope {
+            let exists = self.look(|reader| reader.scope(scope))?.is_some();
+            out.text("scope", scope.as_str())
+                .flag("scope_exists", exists);
+        }
+        Ok(out.finish())
+    }
+}
+
+/// What a client is told whose write is on disk.
+fn written_reply(write: &Write, written: &Written, echo: bool) -> Vec<u8> {
+    let mut out = Object::data();
+    match (write, written) {
+        (Write::CreateScope(scope), Written::Scope { sequence, .. }) => {
+            out.text("scope", scope.as_str())
+                .text("status", "created")
+                .number("sequence", *sequence);
+        }
+        (Write::DeleteScope(scope), Written::Scope { sequence, deleted }) => {
+            out.text("scope", scope.as_str())
+                .text("status", "deleted")
+                .number("deleted", *deleted)
+                .number("sequence", *sequence);
+        }
+        (Write::Edit(edit), Written::Edit(edited)) => write_edited(&mut out, edit, *edited, echo),
+        (Write::Batch(edits), Written::Batch(edited)) => {
+            out.list("results");
+            for (edit, edited) in edits.iter().zip(edited) {
+                out.item()
+                    .text("scope", edit.scope.as_str())
+                    .text("key", edit.key.as_str())
+                    .number("version", edited.version)
+                    .number("previous", edited.previous)
+                    .end();
+            }
+            out.end().number("count", edits.len() as u64);
+        }
+        (
+            Write::DeletePrefix { scope, prefix, .. },
+            Written::Prefix {
+                deleted,
+                has_more,
+                sequence,
+            },
+        ) => {
+            out.text("scope", scope.as_str())
+                .text("prefix", prefix)
+                .number("deleted", *deleted)
+                .flag("more", *has_more)
+                .number("sequence", *sequence);
+        }
+        // An answer is that of its write: an id is bound to what it was used for.
+        (_, _) => {}
+    }
+    out.finish()
+}
+
+fn write_edited(out: &mut Object, edit: &Edit, edited: Edited, echo: bool) {
+    out.text("scope", edit.scope.as_str())
+        .text("key", edit.key.as_str());
+    match &edit.action {
+        Action::Set { value, .. } => {
+            if echo {
+                out.value(value);
+            }
+            out.text("status", "set")
+                .number("version", edited.version)
+                .number("previous", edited.previous);
+        }
+        Action::Delete => {
+            out.text("status", "deleted")
+                .number("version", edited.version)
+                .number("previous", edited.previous);
+        }
+        Action::Touch { ttl } => {
+            out.text("status", "touched")
+                .number("version", edited.version);
+            if let Some(ttl) = ttl {
+                out.seconds("ttl", *ttl);
+            }
+        }
+        Action::Check => {}
+    }
+}
+
+fn damaged(place: &str) -> Refusal {
+    let error = format!("the store is damaged ({place}) and not served; restore a backup");
+    Refusal::new(Code::Damaged, error)
+}
+
+fn no_scope(scope: &Scope) -> Refusal {
+    Refusal::new(Code::NoScope, format!("there is no scope {scope}")).with("scope", scope.as_str())
+}
+
+fn not_found(scope: &Scope, key: &Key, sequence: u64) -> Refusal {
+    Refusal::new(Code::NotFound, format!("{scope} has no key {key}"))
+        .with("scope", scope.as_str())
+        .with("key", key.as_str())
+        .with("sequence", sequence)
+}
+
+/// Where operations are timed.
+#[expect(clippy::disallowed_methods, reason = "the clock of the service")]
+fn clock() -> Instant {
+    Instant::now()
+}
+
+/// A time span that is waited for between looks at what nobody tells of.
+pub(crate) const LOOK: Duration = Duration::from_millis(200);

@@ -1,0 +1,217 @@
+//! The store: one SQLite database, one thread that writes it, and readers beside it.
+//!
+//! # Layout
+//!
+//! | table | a row is | in the order of |
+//! | --- | --- | --- |
+//! | `store` | the store: identity, how many commits, the clocks | the only one |
+//! | `scopes` | a scope: its sequence, from where on the history is kept, what it holds | number |
+//! | `state` | a value: `scope`, `key`, `value`, `timestamp` (Unix nanoseconds), version, time to stay | scope, key |
+//! | `changes` | a change: what happened to which key, the history | scope's number, sequence |
+//! | `deleted` | where a key without a value was deleted, as long as the history has it | scope, key |
+//! | `answers` | what was answered to a write that had an id | when |
+//!
+//! JSON is `TEXT`, bytes are `BLOB`. The id of a change is the number of its scope, shifted by 44
+//! bits, and its sequence: changes are appended at the end of their scope's range, and a watch is
+//! a walk along it. Beside the database are its WAL, `…-lock` (see [`lock`]) and `…-mark` (see
+//! [`mark`]).
+//!
+//! # The rule of updates
+//!
+//! Only the [writer](writer) writes. It takes everything that waits as one *group*: begins a transaction,
+//! decides each write in order against what is there, with those before it in the group, and
+//! writes the value, the change and, once a group, the scopes and the `store`. It commits, with
+//! `synchronous = FULL`: the WAL is synced before a commit is seen by anybody. Then it writes the
+//! mark, tells watchers and the bus, and answers. So what was answered is on disk, what is on
+//! disk may not have been answered, and no reader sees what may still be lost.
+//!
+//! A write that is refused has changed nothing. A group that fails is undone: because of damage, its
+//! writes are tried one by one, so that only the one that met it is refused; because the disk is
+//! full, all are refused, and the next ones may succeed. When a sync fails, nobody can know what is
+//! on disk: nothing more is answered, and the daemon ends.
+//!
+//! # The rule of crashes
+//!
+//! SQLite recovers: commits whose frames in the WAL are whole are there, others are not. What can be
+//! wrong then, and where it is seen:
+//!
+//! | what | seen by |
+//! | --- | --- |
+//! | a byte of a row | its checksum, whenever it is read; such a value is refused, never served |
+//! | a row that cannot be found any more | the count and the sum of checksums that its scope keeps |
+//! | a change that is missing | the sequences of a scope, which have no holes |
+//! | pages that are not linked as they should be | SQLite's `quick_check` at each start |
+//! | the WAL, from which commits were lost | the mark, at each start |
+//! | the tables' definitions | compared at each start |
+//!
+//! The first is checked at every read. The others are checked at the start (`check: full`), or in
+//! the background right after it (`check: quick`), and by the operation `verify`. A page that is
+//! damaged while the daemon runs, and that SQLite reads anew, may hide a key until one of them runs.
+//! Nothing is ever repaired by deleting.
+//!
+//! At each start the WAL is brought into the database and both are synced: what a failed sync had
+//! left in the system's memory only is written again before anybody builds on it.
+//!
+//! What is not here: JSON, Majordomo, the bus.
+
+mod check;
+pub(crate) mod clock;
+mod fault;
+mod lock;
+mod mark;
+mod open;
+mod reader;
+mod row;
+mod schema;
+mod shared;
+mod writer;
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::mpsc::{SyncSender, TrySendError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+
+use crate::refusal::{Code, Refusal};
+use crate::request::{Write, WriteId};
+
+pub(crate) use check::{CheckError, Checked};
+pub(crate) use fault::Fault;
+pub(crate) use lock::Lock;
+pub(crate) use mark::Identity;
+pub use open::OpenError;
+pub(crate) use reader::Reader;
+pub(crate) use row::{Change, Entry};
+pub(crate) use shared::{Condition, Shared};
+pub(crate) use writer::{Announcement, Answer, Edited, Submission, WriterError, Written};
+
+use open::read_store_row;
+
+/// Writes that wait for the writer.
+const WAITING: usize = 4_096;
+
+/// What a store is told.
+#[derive(Debug, Clone)]
+pub(crate) struct Options {
+    /// The database file.
+    pub(crate) database: PathBuf,
+    /// The most scopes, deleted ones too.
+    pub(crate) scopes: usize,
+    /// How many changes of each scope are kept.
+    pub(crate) history_count: u64,
+    /// For how long.
+    pub(crate) history_age: Duration,
+    /// For how long the answer to an id is remembered.
+    pub(crate) retry_window: Duration,
+    /// Whether commits that were acknowledged and are gone are accepted.
+    pub(crate) accepts_loss: bool,
+}
+
+/// A store that is open. Dropped, it finishes what waits and closes.
+#[derive(Debug)]
+pub(crate) struct Store {
+    submissions: Option<SyncSender<Submission>>,
+    writer: Option<JoinHandle<()>>,
+    ended: Option<oneshot::Receiver<Result<(), WriterError>>>,
+    shared: Arc<Shared>,
+    readers: reader::Pool,
+    database: PathBuf,
+}
+
+impl Store {
+    /// Gives a write to the writer; the answer comes after the commit, or never when the disk fails.
+    ///
+    /// # Errors
+    /// `busy` when too many wait.
+    pub(crate) fn submit(
+        &self,
+        write: Write,
+        id: Option<WriteId>,
+    ) -> Result<oneshot::Receiver<Answer>, Refusal> {
+        let (answer, receiver) = oneshot::channel();
+        let submission = Submission { write, id, answer };
+        let Some(submissions) = &self.submissions else {
+            return Err(draining());
+        };
+        match submissions.try_send(submission) {
+            Ok(()) => Ok(receiver),
+            Err(TrySendError::Full(_)) => {
+                let error = format!("{WAITING} writes wait for the disk; try again");
+                Err(Refusal::new(Code::Busy, error))
+            }
+            Err(TrySendError::Disconnected(_)) => Err(draining()),
+        }
+    }
+
+    /// Reads with one of the connections that are kept for it.
+    pub(crate) fn read<T>(
+        &self,
+        read: impl FnOnce(&Reader) -> Result<T, Fault>,
+    ) -> Result<T, Fault> {
+        self.readers.read(read)
+    }
+
+    /// Reads everything; what is found to be damaged is shown.
+    pub(crate) fn check(
+        &self,
+        progress: &mut dyn FnMut(u64, u64) -> bool,
+    ) -> Result<Checked, CheckError> {
+        let outcome = self.readers.read(|reader| Ok(reader.check(progress)))?;
+        match &outcome {
+            Ok(_) | Err(CheckError::Stopped | CheckError::Fault(_)) => {}
+            Err(CheckError::Rows { count, first }) => self.shared.show_damaged_rows(*count, first),
+            Err(CheckError::Structure(place)) => self.shared.show_damage(place),
+        }
+        outcome
+    }
+
+    /// What the writer shows of itself.
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    /// The database file.
+    pub(crate) fn database(&self) -> &Path {
+        &self.database
+    }
+
+    /// The file of its write-ahead log.
+    pub(crate) fn wal(&self) -> PathBuf {
+        beside(&self.database, "-wal")
+    }
+
+    /// Waits until the writer has ended by itself. To be asked once.
+    pub(crate) fn ended(&mut self) -> impl Future<Output = Result<(), WriterError>> + use<> {
+        let ended = self.ended.take();
+        async move {
+            match ended {
+                Some(ended) => ended.await.unwrap_or(Ok(())),
+                None => std::future::pending().await,
+            }
+        }
+    }
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        self.submissions = None;
+        if let Some(writer) = self.writer.take() {
+            // A panic of it was logged.
+            let _ = writer.join();
+        }
+    }
+}
+
+fn draining() -> Refusal {
+    Refusal::new(Code::Draining, "the daemon stops")
+}
+
+/// The file beside a database whose name has this at its end.
+fn beside(database: &Path, end: &str) -> PathBuf {
+    let mut name = OsString::from(database);
+    name.push(end);
+    name.into()
+}

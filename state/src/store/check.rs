@@ -1,0 +1,290 @@
+//! The whole of a store against its checksums: every row, and that none is missing.
+
+use std::collections::BTreeMap;
+
+use rusqlite::Connection;
+
+use super::reader::Reader;
+use super::row::{Change, Entry, Event, Found, ScopeRow, change_id};
+use super::writer::answer_checksum;
+use super::{Fault, read_store_row};
+
+/// How many rows are read between two reports.
+const ROWS: u64 = 4_096;
+
+/// What a check has read.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Checked {
+    pub(crate) scopes: u64,
+    pub(crate) keys: u64,
+    pub(crate) changes: u64,
+    /// Of the values.
+    pub(crate) bytes: u64,
+    pub(crate) commits: u64,
+}
+
+/// Why a check ended before everything was read, or what it found.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CheckError {
+    /// Single rows are damaged; everything else is there.
+    #[error("{count} damaged: {first}")]
+    Rows {
+        /// How many.
+        count: u64,
+        /// The first of them.
+        first: String,
+    },
+    /// What should be there is not, or cannot be found.
+    #[error("{0}")]
+    Structure(String),
+    /// It was told to stop.
+    #[error("it was stopped")]
+    Stopped,
+    /// It could not read.
+    #[error(transparent)]
+    Fault(Fault),
+}
+
+impl From<Fault> for CheckError {
+    fn from(fault: Fault) -> Self {
+        match fault {
+            Fault::Damaged { place } => Self::Structure(place),
+            fault @ (Fault::Full | Fault::Held | Fault::Sqlite(_) | Fault::File(_)) => {
+                Self::Fault(fault)
+            }
+        }
+    }
+}
+
+impl From<rusqlite::Error> for CheckError {
+    fn from(error: rusqlite::Error) -> Self {
+        Fault::from(error).into()
+    }
+}
+
+/// Told how many rows of how many are read; says whether to go on.
+pub(crate) type Progress<'a> = &'a mut dyn FnMut(u64, u64) -> bool;
+
+impl Reader {
+    /// Reads everything as it is at one moment.
+    pub(crate) fn check(&self, progress: Progress<'_>) -> Result<Checked, CheckError> {
+        self.connection.prepare_cached("BEGIN")?.execute([])?;
+        let outcome = Check::new(&self.connection, progress).run();
+        self.connection.prepare_cached("COMMIT")?.execute([])?;
+        outcome
+    }
+}
+
+struct Check<'a> {
+    connection: &'a Connection,
+    progress: Progress<'a>,
+    scopes: BTreeMap<String, ScopeRow>,
+    checked: Checked,
+    done: u64,
+    total: u64,
+    damaged_rows: u64,
+    first_damaged: Option<String>,
+}
+
+impl<'a> Check<'a> {
+    fn new(connection: &'a Connection, progress: Progress<'a>) -> Self {
+        Self {
+            connection,
+            progress,
+            scopes: BTreeMap::new(),
+            checked: Checked::default(),
+            done: 0,
+            total: 0,
+            damaged_rows: 0,
+            first_damaged: None,
+        }
+    }
+
+    fn run(mut self) -> Result<Checked, CheckError> {
+        let sql = "PRAGMA integrity_check(1)";
+        let found: String = self.connection.query_row(sql, [], |row| row.get(0))?;
+        if found != "ok" {
+            return Err(CheckError::Structure(found));
+        }
+        self.checked.commits = read_store_row(self.connection)?.commits;
+        self.read_scopes()?;
+        self.read_values()?;
+        self.read_changes()?;
+        self.read_deleted()?;
+        self.read_answers()?;
+        match self.first_damaged {
+            None => Ok(self.checked),
+            Some(first) => Err(CheckError::Rows {
+                count: self.damaged_rows,
+                first,
+            }),
+        }
+    }
+
+    fn read_scopes(&mut self) -> Result<(), CheckError> {
+        let sql = format!("SELECT {} FROM scopes", ScopeRow::COLUMNS);
+        let mut statement = self.connection.prepare(&sql)?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            let (scope, row) = ScopeRow::read(row)?;
+            self.total += row.keys + (row.sequence - row.floor.min(row.sequence));
+            self.checked.scopes += u64::from(!row.is_deleted);
+            self.scopes.insert(scope, row);
+        }
+        Ok(())
+    }
+
+    /// Every value, and for each scope that there are as many as it counts.
+    fn read_values(&mut self) -> Result<(), CheckError> {
+        let sql = format!("SELECT {}, scope, key FROM state", Entry::COLUMNS);
+        let mut statement = self.connection.prepare(&sql)?;
+        let mut rows = statement.query([])?;
+        let mut found: BTreeMap<String, Holding> = BTreeMap::new();
+        let mut scope = String::new();
+        let mut holding = Holding::default();
+        while let Some(row) = rows.next()? {
+            let of = row.get_ref(6)?.as_str().map_err(Fault::from)?;
+            let key = row.get_ref(7)?.as_str().map_err(Fault::from)?;
+            if of != scope {
+                found.insert(std::mem::replace(&mut scope, of.to_owned()), holding);
+                holding = Holding::default();
+            }
+            holding.keys += 1;
+            self.checked.keys += 1;
+            match Found::read(row, of, key) {
+                Ok(value) => holding.digest = holding.digest.wrapping_add(value.checksum.into()),
+                Err(Fault::Damaged { place }) => {
+                    holding.is_damaged = true;
+                    self.note(place);
+                }
+                Err(fault) => return Err(fault.into()),
+            }
+            let value = row.get_ref(0)?;
+            self.checked.bytes += value.as_bytes().map_or(0, <[u8]>::len) as u64;
+            self.step()?;
+        }
+        found.insert(scope, holding);
+        for (scope, row) in &self.scopes {
+            let holding = found.remove(scope).unwrap_or_default();
+            let is_whole =
+                holding.keys == row.keys && (holding.is_damaged || holding.digest == row.digest);
+            if !is_whole {
+                let error = format!("{scope} has not the {} keys that it should", row.keys);
+                return Err(CheckError::Structure(error));
+            }
+        }
+        match found.into_iter().find(|(_, holding)| holding.keys > 0) {
+            Some((scope, _)) => Err(CheckError::Structure(format!("{scope} is no scope"))),
+            None => Ok(()),
+        }
+    }
+
+    /// Every change, and that there is none missing.
+    fn read_changes(&mut self) -> Result<(), CheckError> {
+        let sql = format!(
+            "SELECT {} FROM changes WHERE id > ?1 AND id <= ?2 ORDER BY id",
+            Change::COLUMNS
+        );
+        let mut statement = self.connection.prepare(&sql)?;
+        for (scope, row) in std::mem::take(&mut self.scopes) {
+            let (low, high) = (
+                change_id(row.number, row.floor),
+                change_id(row.number, row.sequence),
+            );
+            let mut rows = statement.query((low, high))?;
+            let mut expected = low;
+            while let Some(found) = rows.next()? {
+                expected += 1;
+                if found.get::<_, i64>(0)? != expected {
+                    break;
+                }
+                match Change::read(found) {
+                    Ok(_) => {}
+                    Err(Fault::Damaged { place }) => self.note(format!("{place} of {scope}")),
+                    Err(fault) => return Err(fault.into()),
+                }
+                self.checked.changes += 1;
+                self.step()?;
+                if expected == high {
+                    break;
+                }
+            }
+            if expected != high {
+                let error = format!("the history of {scope} has a hole");
+                return Err(CheckError::Structure(error));
+            }
+            drop(rows);
+            self.scopes.insert(scope, row);
+        }
+        Ok(())
+    }
+
+    /// That what is known of keys without a value is so.
+    fn read_deleted(&mut self) -> Result<(), CheckError> {
+        let reader_sql = format!("SELECT {} FROM changes WHERE id = ?1", Change::COLUMNS);
+        let mut change = self.connection.prepare(&reader_sql)?;
+        let mut statement = self
+            .connection
+            .prepare("SELECT scope, key, version FROM deleted")?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            let scope: String = row.get(0)?;
+            let key: String = row.get(1)?;
+            let version = row.get::<_, i64>(2)? as u64;
+            let wrong = || CheckError::Structure(format!("where {scope} {key} was deleted"));
+            let of = self.scopes.get(&scope).ok_or_else(wrong)?;
+            if version <= of.floor {
+                continue;
+            }
+            let mut found = change.query([change_id(of.number, version)])?;
+            let found = found.next()?.map(Change::read).transpose()?;
+            let is_right = found.is_some_and(|change| {
+                matches!(change.event, Event::Delete | Event::Expire)
+                    && change.key.is_some_and(|of| of.as_str() == key)
+            });
+            if !is_right {
+                return Err(wrong());
+            }
+            self.step()?;
+        }
+        Ok(())
+    }
+
+    fn read_answers(&mut self) -> Result<(), CheckError> {
+        let sql = "SELECT fingerprint, stamp, answer, checksum, id FROM answers";
+        let mut statement = self.connection.prepare(sql)?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            let id: String = row.get(4)?;
+            let answer: Vec<u8> = row.get(2)?;
+            let checksum = answer_checksum(&id, row.get(0)?, row.get(1)?, &answer);
+            if row.get::<_, u32>(3)? != checksum {
+                self.note(format!("the answer to the id {id}"));
+            }
+            self.step()?;
+        }
+        Ok(())
+    }
+
+    fn note(&mut self, place: String) {
+        self.damaged_rows += 1;
+        self.first_damaged.get_or_insert(place);
+    }
+
+    fn step(&mut self) -> Result<(), CheckError> {
+        self.done += 1;
+        if self.done.is_multiple_of(ROWS) && !(self.progress)(self.done, self.total.max(self.done))
+        {
+            return Err(CheckError::Stopped);
+        }
+        Ok(())
+    }
+}
+
+/// What is found of a scope.
+#[derive(Debug, Default)]
+struct Holding {
+    keys: u64,
+    digest: u64,
+    is_damaged: bool,
+}

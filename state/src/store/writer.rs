@@ -1,0 +1,436 @@
+//! The thread that writes: takes what waits, decides it in order, commits it together, and answers
+//! after the commit.
+
+mod edits;
+mod scopes;
+mod statements;
+mod upkeep;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::{Duration, Instant, SystemTime};
+
+use rusqlite::Connection;
+use rusqlite::wal::CheckpointMode;
+use serde::{Deserialize, Serialize};
+use tokio::sync::oneshot;
+
+use super::clock::{Clock, Kept};
+use super::mark::{Identity, Mark, Marked};
+use super::row::{Change, ScopeRow, Sum};
+use super::{Fault, Options, Shared};
+use crate::names::Scope;
+use crate::refusal::{Code, Refusal};
+use crate::request::{Write, WriteId};
+use statements::Statements;
+
+/// The most writes of a group.
+const GROUP: usize = 1_024;
+/// How often what is overdue is looked after, at least.
+const TURN: Duration = Duration::from_millis(100);
+/// How often the rest of the upkeep is done.
+const UPKEEP: Duration = Duration::from_secs(1);
+/// Pages of the WAL beyond which it is brought into the database.
+const WAL_PAGES: i32 = 4_000;
+
+/// A write on its way to the writer.
+#[derive(Debug)]
+pub(crate) struct Submission {
+    pub(crate) write: Write,
+    pub(crate) id: Option<WriteId>,
+    pub(crate) answer: oneshot::Sender<Answer>,
+}
+
+/// What came of a write, told after it is on disk.
+pub(crate) type Answer = Result<Written, Refusal>;
+
+/// What was written.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Written {
+    Scope {
+        sequence: u64,
+        deleted: u64,
+    },
+    Edit(Edited),
+    Batch(Vec<Edited>),
+    Prefix {
+        deleted: u64,
+        has_more: bool,
+        sequence: u64,
+    },
+}
+
+/// What came of an edit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Edited {
+    pub(crate) version: u64,
+    pub(crate) previous: u64,
+}
+
+/// A change that is on disk, for whoever publishes it.
+#[derive(Debug, Clone)]
+pub(crate) struct Announcement {
+    pub(crate) scope: Scope,
+    pub(crate) change: Change,
+}
+
+/// What a store knows of itself, apart from its scopes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct StoreRow {
+    pub(super) identity: Identity,
+    pub(super) commits: u64,
+    pub(super) kept: Kept,
+}
+
+impl StoreRow {
+    pub(super) fn checksum(&self) -> u32 {
+        let mut sum = Sum::of("store");
+        sum.bytes(&self.identity)
+            .number(self.commits as i64)
+            .number(self.kept.stamp)
+            .number(self.kept.clock)
+            .number(self.kept.wall);
+        sum.end()
+    }
+}
+
+/// The writer's state. What it holds of the tables is as they are between two groups.
+pub(super) struct Writer<'c> {
+    connection: &'c Connection,
+    statements: Statements<'c>,
+    shared: Arc<Shared>,
+    options: Options,
+    mark: Mark,
+    clock: Clock,
+    row: StoreRow,
+    scopes: BTreeMap<Scope, ScopeRow>,
+    next_number: i64,
+    /// The first moment at which a value may be due.
+    next_due: Option<i64>,
+    wal_pages: Arc<AtomicI32>,
+    last_upkeep: Instant,
+    upkeep_from: Option<Scope>,
+    group: Group,
+}
+
+/// What the present group has done to the writer's state.
+#[derive(Default)]
+struct Group {
+    /// Scopes as they were before.
+    before: BTreeMap<Scope, Option<ScopeRow>>,
+    announcements: Vec<Announcement>,
+}
+
+/// The wall clock, the one clock and the clock of `ttl`, as they are for a whole group.
+#[derive(Debug, Clone, Copy)]
+struct Now {
+    instant: Instant,
+    wall: SystemTime,
+    clock: i64,
+}
+
+/// Why the writer ended.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum WriterError {
+    /// What was being committed may or may not be on disk; nobody was told that it is.
+    #[error("the disk does not keep what is written: {0}")]
+    Disk(#[source] Fault),
+    /// The thread could not begin.
+    #[error("the writer cannot start: {0}")]
+    Start(#[source] Fault),
+}
+
+impl<'c> Writer<'c> {
+    pub(super) fn new(
+        connection: &'c Connection,
+        shared: Arc<Shared>,
+        options: Options,
+        mark: Mark,
+        row: StoreRow,
+        wal_pages: Arc<AtomicI32>,
+    ) -> Result<Self, Fault> {
+        let (now, wall) = clocks();
+        let kept = (row.commits > 0).then_some(row.kept);
+        let mut writer = Self {
+            connection,
+            statements: Statements::prepare(connection)?,
+            shared,
+            options,
+            mark,
+            clock: Clock::start(kept, now, wall),
+            row,
+            scopes: BTreeMap::new(),
+            next_number: 1,
+            next_due: None,
+            wal_pages,
+            last_upkeep: now,
+            upkeep_from: None,
+            group: Group::default(),
+        };
+        writer.read_scopes()?;
+        writer.next_due = writer.read_next_due()?;
+        writer.shared.began(writer.clock.clone());
+        Ok(writer)
+    }
+
+    /// Writes until nobody can submit any more, or the disk fails.
+    pub(super) fn run(mut self, submissions: &Receiver<Submission>) -> Result<(), WriterError> {
+        let mut waiting = Vec::new();
+        loop {
+            match submissions.recv_timeout(TURN) {
+                Ok(first) => waiting.push(first),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+            waiting.extend(submissions.try_iter().take(GROUP - waiting.len()));
+            self.turn(std::mem::take(&mut waiting))
+                .map_err(WriterError::Disk)?;
+        }
+        self.mark
+            .sync()
+            .map_err(file_fault)
+            .map_err(WriterError::Disk)?;
+        self.checkpoint(CheckpointMode::TRUNCATE)
+            .map_err(WriterError::Disk)
+    }
+
+    /// One group, and what else is due. An error is the end.
+    fn turn(&mut self, group: Vec<Submission>) -> Result<(), Fault> {
+        let now = self.now();
+        self.shared.beat(now.instant);
+        let is_due = self.next_due.is_some_and(|due| due <= now.clock);
+        if !group.is_empty() || is_due {
+            self.commit_group(group, now)?;
+        }
+        if now.instant.saturating_duration_since(self.last_upkeep) >= UPKEEP {
+            self.last_upkeep = now.instant;
+            self.mark.sync().map_err(file_fault)?;
+            self.keep_up(now)?;
+        }
+        if self.wal_pages.load(Ordering::Relaxed) > WAL_PAGES {
+            self.checkpoint(CheckpointMode::PASSIVE)?;
+        }
+        Ok(())
+    }
+
+    /// Commits a group and answers it. When it fails for a reason that may lie in one write, each is
+    /// tried alone.
+    fn commit_group(&mut self, group: Vec<Submission>, now: Now) -> Result<(), Fault> {
+        let size = group.len();
+        match self.try_group(&group, now) {
+            Ok(answers) => {
+                self.shared.metrics.committed(size);
+                self.after_commit();
+                for (submission, answer) in group.into_iter().zip(answers) {
+                    // Who no longer waits for the answer has it in the history.
+                    let _ = submission.answer.send(answer);
+                }
+                Ok(())
+            }
+            Err(fault @ Fault::Damaged { .. }) if size > 1 => {
+                self.roll_back()?;
+                tracing::debug!(%fault, "a group is committed one by one");
+                for submission in group {
+                    self.commit_group(vec![submission], now)?;
+                }
+                Ok(())
+            }
+            Err(fault @ (Fault::Full | Fault::Held | Fault::Damaged { .. })) => {
+                self.roll_back()?;
+                self.shared.show_refusing(&fault);
+                for submission in group {
+                    let _ = submission.answer.send(Err(fault.refusal()));
+                }
+                Ok(())
+            }
+            // Nobody is answered: what was being committed may be on disk or not.
+            Err(fault @ (Fault::Sqlite(_) | Fault::File(_))) => Err(fault),
+        }
+    }
+
+    fn try_group(&mut self, group: &[Submission], now: Now) -> Result<Vec<Answer>, Fault> {
+        self.statements.begin.execute([])?;
+        self.expire_due(now)?;
+        let mut answers = Vec::with_capacity(group.len());
+        for submission in group {
+            answers.push(self.answer(submission, now)?);
+        }
+        self.end_group(now)?;
+        self.statements.commit.execute([])?;
+        Ok(answers)
+    }
+
+    /// Decides one write, or repeats what came of it when it was asked before.
+    fn answer(&mut self, submission: &Submission, now: Now) -> Result<Answer, Fault> {
+        let Some(id) = &submission.id else {
+            return self.decide(&submission.write, now);
+        };
+        if let Some(answer) = self.remembered(id)? {
+            return Ok(answer);
+        }
+        let answer = self.decide(&submission.write, now)?;
+        if let Ok(written) = &answer {
+            self.remember(id, written, now)?;
+        }
+        Ok(answer)
+    }
+
+    fn decide(&mut self, write: &Write, now: Now) -> Result<Answer, Fault> {
+        match write {
+            Write::CreateScope(scope) => self.create_scope(scope, now),
+            Write::DeleteScope(scope) => self.delete_scope(scope, now),
+            Write::Edit(edit) => {
+                let edited = self.edit_all(std::slice::from_ref(edit), now)?;
+                Ok(edited
+                    .map(|edited| Written::Edit(edited[0]))
+                    .map_err(|mut refusal| {
+                        refusal.data.remove("index");
+                        refusal
+                    }))
+            }
+            Write::Batch(edits) => Ok(self.edit_all(edits, now)?.map(Written::Batch)),
+            Write::DeletePrefix {
+                scope,
+                prefix,
+                limit,
+            } => self.delete_prefix(scope, prefix, *limit, now),
+        }
+    }
+
+    /// What was answered to an id before.
+    fn remembered(&mut self, id: &WriteId) -> Result<Option<Answer>, Fault> {
+        let mut rows = self.statements.recall.query([&id.id])?;
+        let Some(row) = rows.next()? else {
+            return Ok(None);
+        };
+        let fingerprint: u32 = row.get(0)?;
+        let stamp: i64 = row.get(1)?;
+        let answer: Vec<u8> = row.get(2)?;
+        if row.get::<_, u32>(3)? != answer_checksum(&id.id, fingerprint, stamp, &answer) {
+            return Err(Fault::damaged(format!("the answer to the id {}", id.id)));
+        }
+        if fingerprint != id.fingerprint {
+            let error = format!(
+                "id: {:?} was used for another write; make up another one",
+                id.id
+            );
+            return Ok(Some(Err(Refusal::new(Code::IdReused, error))));
+        }
+        let written = serde_json::from_slice(&answer)
+            .map_err(|_| Fault::damaged(format!("the answer to the id {}", id.id)))?;
+        Ok(Some(Ok(written)))
+    }
+
+    fn remember(&mut self, id: &WriteId, written: &Written, now: Now) -> Result<(), Fault> {
+        // Plain data can be written.
+        let answer = serde_json::to_vec(written).unwrap_or_default();
+        let checksum = answer_checksum(&id.id, id.fingerprint, now.clock, &answer);
+        self.statements
+            .remember
+            .execute((&id.id, id.fingerprint, now.clock, answer, checksum))?;
+        Ok(())
+    }
+
+    /// Writes what the group has changed of scopes, and that there was a commit.
+    fn end_group(&mut self, now: Now) -> Result<(), Fault> {
+        self.shorten_histories()?;
+        self.write_scopes()?;
+        let kept = self.clock.kept(now.instant, now.wall);
+        let row = StoreRow {
+            commits: self.row.commits + 1,
+            kept,
+            ..self.row.clone()
+        };
+        self.statements.store.execute((
+            row.commits as i64,
+            kept.stamp,
+            kept.clock,
+            kept.wall,
+            row.checksum(),
+        ))?;
+        self.row = row;
+        Ok(())
+    }
+
+    /// Tells everybody of what is on disk.
+    fn after_commit(&mut self) {
+        let marked = Marked {
+            identity: self.row.identity,
+            commits: self.row.commits,
+        };
+        if let Err(error) = self.mark.write(marked) {
+            // It is behind from here on, which makes it see less.
+            tracing::warn!(context = "state.mark", %error, "the mark cannot be written");
+        }
+        let group = std::mem::take(&mut self.group);
+        let touched = group.before.keys();
+        let heads = touched.filter_map(|scope| Some((scope, self.scopes.get(scope)?)));
+        self.shared.show_commit(heads);
+        self.shared.announce(group.announcements);
+    }
+
+    /// Undoes the present group, in the tables and here.
+    fn roll_back(&mut self) -> Result<(), Fault> {
+        if !self.connection.is_autocommit() {
+            self.connection.execute_batch("ROLLBACK")?;
+        }
+        for (scope, row) in std::mem::take(&mut self.group).before {
+            match row {
+                Some(row) => drop(self.scopes.insert(scope, row)),
+                None => drop(self.scopes.remove(&scope)),
+            }
+        }
+        self.row = super::read_store_row(self.connection)?;
+        self.next_due = self.read_next_due()?;
+        Ok(())
+    }
+
+    /// Brings the WAL into the database, as far as readers let it.
+    fn checkpoint(&mut self, mode: CheckpointMode) -> Result<(), Fault> {
+        match self.connection.wal_checkpoint_v2(None::<&str>, mode) {
+            Ok(_) => {
+                self.wal_pages.store(0, Ordering::Relaxed);
+                Ok(())
+            }
+            Err(error) => match Fault::from(error) {
+                Fault::Full => {
+                    self.shared.show_refusing(&Fault::Full);
+                    Ok(())
+                }
+                // A reader is in the way; the next one will do.
+                Fault::Held => Ok(()),
+                fault @ (Fault::Damaged { .. } | Fault::Sqlite(_) | Fault::File(_)) => Err(fault),
+            },
+        }
+    }
+
+    fn now(&self) -> Now {
+        let (instant, wall) = clocks();
+        Now {
+            instant,
+            wall,
+            clock: self.clock.clock(instant),
+        }
+    }
+}
+
+/// The one place of the writer's loop where clocks are read.
+#[expect(clippy::disallowed_methods, reason = "the clock of the writer's loop")]
+fn clocks() -> (Instant, SystemTime) {
+    (Instant::now(), SystemTime::now())
+}
+
+fn file_fault(error: std::io::Error) -> Fault {
+    Fault::File(format!("the mark: {error}"))
+}
+
+pub(super) fn answer_checksum(id: &str, fingerprint: u32, stamp: i64, answer: &[u8]) -> u32 {
+    let mut sum = Sum::of("answers");
+    sum.text(id)
+        .number(fingerprint.into())
+        .number(stamp)
+        .bytes(answer);
+    sum.end()
+}

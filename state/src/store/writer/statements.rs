@@ -1,0 +1,74 @@
+//! The writer's statements, prepared once.
+
+use rusqlite::{Connection, Statement};
+
+use crate::store::row::{Change, Entry};
+
+pub(super) struct Statements<'c> {
+    pub(super) begin: Statement<'c>,
+    pub(super) commit: Statement<'c>,
+    pub(super) find: Statement<'c>,
+    pub(super) insert: Statement<'c>,
+    pub(super) update: Statement<'c>,
+    pub(super) entry: Statement<'c>,
+    pub(super) touch: Statement<'c>,
+    pub(super) delete: Statement<'c>,
+    pub(super) log: Statement<'c>,
+    pub(super) bury: Statement<'c>,
+    pub(super) exhume: Statement<'c>,
+    pub(super) scope: Statement<'c>,
+    pub(super) store: Statement<'c>,
+    pub(super) recall: Statement<'c>,
+    pub(super) remember: Statement<'c>,
+}
+
+impl<'c> Statements<'c> {
+    pub(super) fn prepare(connection: &'c Connection) -> rusqlite::Result<Self> {
+        let prepare = |sql: &str| connection.prepare(sql);
+        let columns = Entry::COLUMNS;
+        Ok(Self {
+            begin: prepare("BEGIN IMMEDIATE")?,
+            commit: prepare("COMMIT")?,
+            find: prepare(&format!(
+                "SELECT {columns} FROM state WHERE scope = ?1 AND key = ?2"
+            ))?,
+            insert: prepare(&format!(
+                "INSERT INTO state ({columns}, scope, key) VALUES (?3, ?4, ?5, ?6, ?7, ?8, ?1, ?2)"
+            ))?,
+            update: prepare(
+                "UPDATE state SET value = ?3, timestamp = ?4, version = ?5, content_type = ?6,
+                 expires = ?7, checksum = ?8 WHERE scope = ?1 AND key = ?2",
+            )?,
+            entry: prepare(&format!(
+                "SELECT {columns} FROM state WHERE scope = ?1 AND key = ?2"
+            ))?,
+            touch: prepare(
+                "UPDATE state SET expires = ?3, checksum = ?4 WHERE scope = ?1 AND key = ?2",
+            )?,
+            delete: prepare("DELETE FROM state WHERE scope = ?1 AND key = ?2")?,
+            log: prepare(&format!(
+                "INSERT INTO changes ({}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+                Change::COLUMNS
+            ))?,
+            bury: prepare("INSERT INTO deleted (scope, key, version) VALUES (?1, ?2, ?3)")?,
+            exhume: prepare("DELETE FROM deleted WHERE scope = ?1 AND key = ?2 RETURNING version")?,
+            scope: prepare(
+                "INSERT INTO scopes (number, scope, sequence, floor, keys, digest, created, deleted,
+                 checksum) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
+                 ON CONFLICT (number) DO UPDATE SET sequence = ?3, floor = ?4, keys = ?5, digest = ?6,
+                 created = ?7, deleted = ?8, checksum = ?9",
+            )?,
+            store: prepare(
+                "UPDATE store SET commits = ?1, stamp = ?2, clock = ?3, wall = ?4, checksum = ?5
+                 WHERE id = 1",
+            )?,
+            recall: prepare(
+                "SELECT fingerprint, stamp, answer, checksum FROM answers WHERE id = ?1",
+            )?,
+            remember: prepare(
+                "INSERT INTO answers (id, fingerprint, stamp, answer, checksum)
+                 VALUES (?1, ?2, ?3, ?4, ?5)",
+            )?,
+        })
+    }
+}
