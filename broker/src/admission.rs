@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::fs;
 use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use plantd_zmtp::RemoteAddress;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -14,11 +15,18 @@ const FALLBACK_MEMORY_BYTES: usize = 1 << 30;
 /// The least memory limit.
 const LEAST_MEMORY_BYTES: usize = 64 << 20;
 
-/// Counts connections against their limits.
-#[derive(Debug)]
+/// Counts connections against their limits. Clones count together: the router's and the buses'
+/// connections are limited as one, and a lock that is held for a few instructions when a
+/// connection comes or goes is in nobody's way.
+#[derive(Clone, Debug)]
 pub(crate) struct Admission {
     limit: usize,
     per_address_limit: usize,
+    counts: Arc<Mutex<Counts>>,
+}
+
+#[derive(Debug, Default)]
+struct Counts {
     connections: usize,
     by_address: HashMap<IpAddr, usize>,
 }
@@ -55,43 +63,48 @@ impl Admission {
         Self {
             limit: limit.min(descriptors()),
             per_address_limit,
-            connections: 0,
-            by_address: HashMap::new(),
+            counts: Arc::default(),
         }
     }
 
     /// Counts a connection in, unless a limit is reached.
-    pub(crate) fn admit(&mut self, address: RemoteAddress) -> Result<(), Refused> {
-        if self.connections >= self.limit {
+    pub(crate) fn admit(&self, address: RemoteAddress) -> Result<(), Refused> {
+        let mut counts = self.counts();
+        if counts.connections >= self.limit {
             return Err(Refused::Connections);
         }
         if let Some(ip) = address.remote_ip() {
-            let from_there = self.by_address.entry(ip).or_default();
+            let from_there = counts.by_address.entry(ip).or_default();
             if *from_there >= self.per_address_limit {
                 return Err(Refused::ConnectionsPerAddress);
             }
             *from_there += 1;
         }
-        self.connections += 1;
+        counts.connections += 1;
         Ok(())
     }
 
     /// Counts a connection out.
-    pub(crate) fn release(&mut self, address: RemoteAddress) {
-        self.connections -= 1;
+    pub(crate) fn release(&self, address: RemoteAddress) {
+        let mut counts = self.counts();
+        counts.connections -= 1;
         let Some(ip) = address.remote_ip() else {
             return;
         };
-        if let Some(from_there) = self.by_address.get_mut(&ip) {
+        if let Some(from_there) = counts.by_address.get_mut(&ip) {
             *from_there -= 1;
             if *from_there == 0 {
-                self.by_address.remove(&ip);
+                counts.by_address.remove(&ip);
             }
         }
     }
 
     pub(crate) fn connections(&self) -> usize {
-        self.connections
+        self.counts().connections
+    }
+
+    fn counts(&self) -> MutexGuard<'_, Counts> {
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -144,7 +157,7 @@ mod tests {
 
     #[test]
     fn an_address_has_its_own_limit_and_this_machine_has_none() {
-        let mut admission = Admission::new(5, 1);
+        let admission = Admission::new(5, 1);
         assert_eq!(admission.admit(from("10.0.0.1:1")), Ok(()));
         let again = admission.admit(from("10.0.0.1:2"));
         assert_eq!(again, Err(Refused::ConnectionsPerAddress));

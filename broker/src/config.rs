@@ -1,11 +1,15 @@
 //! The broker's configuration.
 
+mod buses;
+
 use std::time::Duration;
 
 use plantd_daemon::config::{ByteSize, OneOrMore, Problem, Settings, Shared, TimeSpan};
 use plantd_mdp::broker;
 use plantd_zmtp::Endpoint;
 use serde::{Deserialize, Serialize};
+
+pub use self::buses::{BusKeys, Retain};
 
 /// The keys of the broker; see [`Settings::HELP`] for what each means.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -70,16 +74,6 @@ pub struct LimitKeys {
     pub outbox_max: ByteSize,
 }
 
-/// A bus as it is written in the configuration.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct BusKeys {
-    name: String,
-    frontend: String,
-    backend: String,
-    capture: String,
-}
-
 impl Default for Config {
     fn default() -> Self {
         let core = broker::Config::default();
@@ -99,7 +93,7 @@ impl Default for Config {
             attempts: core.attempts,
             memory_limit: None,
             limits: LimitKeys::default(),
-            buses: Vec::new(),
+            buses: BusKeys::defaults(),
         }
     }
 }
@@ -208,7 +202,7 @@ impl Settings for Config {
         ),
         (
             "buses",
-            "buses as a list of {name, frontend, backend, capture}; not carried by this version",
+            "buses as a list of {name, frontend, backend, capture, …}; [] for none",
         ),
     ];
 
@@ -218,6 +212,7 @@ impl Settings for Config {
 
     fn validate(&self) -> Vec<Problem> {
         let mut problems = self.endpoint_problems();
+        problems.extend(self.bus_problems());
         let mut require = |key: &str, holds: bool, expected: &str| {
             if !holds {
                 problems.push(Problem::new(key, expected));
@@ -322,26 +317,34 @@ impl Config {
                 dead: limits.dead,
                 outbox_bytes: count(limits.outbox),
                 outbox_max_bytes: count(limits.outbox_max),
-                memory_bytes: self
-                    .memory_limit
-                    .map_or_else(crate::admission::half_of_memory, count),
+                memory_bytes: self.memory_bytes(),
                 ..broker::Limits::default()
             },
         }
     }
 
+    /// What requests, buses and outboxes may take together.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        let half = crate::admission::half_of_memory;
+        self.memory_limit.map_or_else(half, count)
+    }
+
     /// Endpoints that would be open to anybody without anybody having said so.
     fn endpoint_problems(&self) -> Vec<Problem> {
-        let open = |endpoint: &&Endpoint| !endpoint.is_loopback() && !self.allow_anonymous;
-        let open = self.endpoint.iter().filter(open);
-        open.map(|endpoint| {
-            let expected = format!(
-                "{endpoint} can be reached from other machines and would be open to anybody; \
-                 if that is meant, add the line\n    allow_anonymous: true"
-            );
-            Problem::new("endpoint", expected)
-        })
-        .collect()
+        let endpoints = self.endpoint.iter();
+        let open = endpoints.filter_map(|at| self.open_endpoint("endpoint".to_owned(), at));
+        open.collect()
+    }
+
+    fn open_endpoint(&self, key: String, endpoint: &Endpoint) -> Option<Problem> {
+        if endpoint.is_loopback() || self.allow_anonymous {
+            return None;
+        }
+        let expected = format!(
+            "{endpoint} can be reached from other machines and would be open to anybody; \
+             if that is meant, add the line\n    allow_anonymous: true"
+        );
+        Some(Problem::new(key, expected))
     }
 }
 

@@ -10,15 +10,19 @@
 //! what the router publishes and never waits for it.
 
 mod admission;
+pub mod bus;
 mod config;
 mod journal;
 mod link;
 mod listeners;
+mod memory;
 mod metrics;
 mod plane;
 mod router;
+mod shared;
 
-pub use config::{BusKeys, Config, LimitKeys};
+pub use bus::BoundBus;
+pub use config::{BusKeys, Config, LimitKeys, Retain};
 pub use plane::{Running, StartError, start};
 use plantd_daemon::Daemon;
 

@@ -12,12 +12,14 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// A connection that nobody has looked at.
 #[derive(Debug)]
 pub(crate) struct Arrival {
+    /// Which of its owner's listeners it came to.
+    pub(crate) door: usize,
     pub(crate) stream: Stream,
     pub(crate) remote: RemoteAddress,
 }
 
-/// Accepts until the router is gone.
-pub(crate) async fn accept(listener: Listener, arrivals: mpsc::Sender<Arrival>) {
+/// Accepts until the owner of the connections is gone; `door` is the listener's number.
+pub(crate) async fn accept(listener: Listener, door: usize, arrivals: mpsc::Sender<Arrival>) {
     let mut throttle = Throttle::per_second();
     loop {
         // A place first: what nobody can take in is left to the kernel's queue.
@@ -25,7 +27,11 @@ pub(crate) async fn accept(listener: Listener, arrivals: mpsc::Sender<Arrival>) 
             return;
         };
         match listener.accept().await {
-            Ok((stream, remote)) => place.send(Arrival { stream, remote }),
+            Ok((stream, remote)) => place.send(Arrival {
+                door,
+                stream,
+                remote,
+            }),
             Err(error) => {
                 if let Some(suppressed) = throttle.allow(error.kind() as u8, clock()) {
                     tracing::error!(

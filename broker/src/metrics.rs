@@ -12,11 +12,20 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Registry, Unit};
 
 use crate::admission::Refused;
+use crate::bus;
 
 /// The reason of commands that are skipped after the handshake.
 const IGNORED_COMMAND: &str = "ignored_command";
 
 type ByLabel = Family<[(&'static str, &'static str); 1], Counter>;
+
+/// What the router and the buses publish of connections. Clones are the same.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Connections {
+    rejected: ByLabel,
+    closed: ByLabel,
+    open: Gauge,
+}
 
 /// The router's side of the metrics.
 #[derive(Debug)]
@@ -30,9 +39,7 @@ pub(crate) struct Published {
     management: Counter,
     failed: [Counter; ErrorCode::ALL.len()],
     rejected: [Counter; Rejection::ALL.len()],
-    rejected_connections: ByLabel,
-    closed: ByLabel,
-    connections: Gauge,
+    connections: Connections,
     workers: Gauge,
     services: Gauge,
     queued: Gauge,
@@ -56,9 +63,10 @@ impl Published {
             management: Counter::default(),
             failed: ErrorCode::ALL.map(|code| series(&failed, "code", code.as_str())),
             rejected: Rejection::ALL.map(|reason| series(&rejected, "reason", reason.as_str())),
-            rejected_connections: rejected.clone(),
-            closed: ByLabel::default(),
-            connections: Gauge::default(),
+            connections: Connections {
+                rejected: rejected.clone(),
+                ..Connections::default()
+            },
             workers: Gauge::default(),
             services: Gauge::default(),
             queued: Gauge::default(),
@@ -68,13 +76,18 @@ impl Published {
         };
         let refused = Refused::ALL.map(Refused::as_str);
         let expelled = [Expulsion::DuplicateId, Expulsion::OutboxFull].map(Expulsion::as_str);
+        let expelled_from_buses = bus::machine::Expulsion::ALL.map(bus::machine::Expulsion::as_str);
         let others = [CloseReason::Stalled.reason(), IGNORED_COMMAND];
         let reasons = Violation::REASONS.iter().chain(&refused);
-        for reason in reasons.chain(&expelled).chain(&others) {
+        for reason in reasons
+            .chain(&expelled)
+            .chain(&expelled_from_buses)
+            .chain(&others)
+        {
             series(&rejected, "reason", reason);
         }
         for reason in CloseReason::REASONS.iter().chain(&Violation::REASONS) {
-            series(&published.closed, "reason", reason);
+            series(&published.connections.closed, "reason", reason);
         }
         metrics.register("broker", |registry| published.enter(registry, failed));
         published
@@ -122,12 +135,12 @@ impl Published {
         family(
             "rejected",
             "Messages and connections refused or dropped",
-            self.rejected_connections.clone(),
+            self.connections.rejected.clone(),
         );
         family(
             "connections_closed",
             "Connections that ended",
-            self.closed.clone(),
+            self.connections.closed.clone(),
         );
         let mut gauge = |name: &str, help: &str, gauge: &Gauge| {
             registry.register(name, help, gauge.clone());
@@ -135,7 +148,7 @@ impl Published {
         gauge(
             "connections",
             "Connections, handshakes under way included",
-            &self.connections,
+            &self.connections.open,
         );
         gauge("workers", "Workers registered", &self.workers);
         gauge(
@@ -169,7 +182,7 @@ impl Published {
     }
 
     /// Publishes what the router counted.
-    pub(crate) fn store(&self, tally: &Tally, connections: usize) {
+    pub(crate) fn store(&self, tally: &Tally) {
         let count = |counter: &Counter, value: u64| counter.inner().store(value, Ordering::Relaxed);
         count(&self.requests, tally.requests);
         count(&self.replies, tally.replies);
@@ -184,7 +197,6 @@ impl Published {
         let gauge = |gauge: &Gauge, value: usize| {
             gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
         };
-        gauge(&self.connections, connections);
         gauge(&self.workers, tally.workers);
         gauge(&self.services, tally.services);
         gauge(&self.queued, tally.queued);
@@ -198,19 +210,42 @@ impl Published {
         self.rejected[reason as usize].inc();
     }
 
+    /// What is published of connections.
+    pub(crate) fn connections(&self) -> &Connections {
+        &self.connections
+    }
+}
+
+impl Connections {
+    /// Publishes how many there are.
+    pub(crate) fn store(&self, open: usize) {
+        self.open.set(i64::try_from(open).unwrap_or(i64::MAX));
+    }
+
     /// Counts a connection that was refused or ended by a rule.
-    pub(crate) fn rejected_connection(&self, reason: &'static str) {
-        series(&self.rejected_connections, "reason", reason).inc();
+    pub(crate) fn rejected(&self, reason: &'static str) {
+        series(&self.rejected, "reason", reason).inc();
     }
 
-    /// Counts commands of ZMTP that mean nothing to a ROUTER and were skipped.
+    /// Counts what means nothing to this side's socket and was skipped.
     pub(crate) fn ignored(&self, commands: u32) {
-        series(&self.rejected_connections, "reason", IGNORED_COMMAND).inc_by(commands.into());
+        series(&self.rejected, "reason", IGNORED_COMMAND).inc_by(commands.into());
     }
 
-    /// Counts a connection that ended.
-    pub(crate) fn closed(&self, reason: &'static str) {
-        series(&self.closed, "reason", reason).inc();
+    /// Counts a connection that ended; whether it was ended by a rule.
+    pub(crate) fn closed(&self, reason: &CloseReason) -> bool {
+        series(&self.closed, "reason", reason.reason()).inc();
+        match reason {
+            CloseReason::Violation(_) | CloseReason::Stalled => {
+                self.rejected(reason.reason());
+                true
+            }
+            CloseReason::PeerClosed
+            | CloseReason::Io(_)
+            | CloseReason::Requested
+            | CloseReason::LingerExpired
+            | CloseReason::Abandoned => false,
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! The data plane: one thread with a runtime of its own.
 
 use std::io;
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -11,14 +12,17 @@ use plantd_zmtp::{Endpoint, Listener, SessionConfig, Side, SocketType};
 use rand::TryRng;
 use rand::rngs::SysRng;
 use tokio::runtime;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tracing::Span;
 
 use crate::Config;
 use crate::admission::Admission;
+use crate::bus::{self, BoundBus};
 use crate::listeners;
+use crate::memory::Memory;
 use crate::metrics::Published;
 use crate::router::{ARRIVALS, Control, Inputs, NOTICES, Router};
+use crate::shared::Shared;
 
 /// Why a broker cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -26,6 +30,20 @@ pub enum StartError {
     /// An endpoint cannot be had.
     #[error("bind {endpoint}: set endpoint (PLANTD_BROKER_ENDPOINT, --endpoint) to another")]
     Bind {
+        /// The endpoint.
+        endpoint: Endpoint,
+        /// The reason.
+        source: io::Error,
+    },
+    /// An endpoint of a bus cannot be had.
+    #[error(
+        "bind {endpoint}, the {side} of the bus {bus}: set buses (PLANTD_BROKER_BUSES, --buses) to others"
+    )]
+    BindBus {
+        /// The bus.
+        bus: String,
+        /// The key of the endpoint.
+        side: &'static str,
         /// The endpoint.
         endpoint: Endpoint,
         /// The reason.
@@ -43,6 +61,8 @@ pub enum StartError {
 #[derive(Debug)]
 pub struct Running {
     endpoints: Vec<Endpoint>,
+    buses: Vec<BoundBus>,
+    bus_plane: Option<bus::Plane>,
     ended: oneshot::Receiver<()>,
 }
 
@@ -62,18 +82,30 @@ pub async fn start(config: Config, daemon: &Daemon) -> Result<Running, StartErro
         .enable_all()
         .build()?;
     let part = Span::current();
-    if !config.buses.is_empty() {
-        tracing::warn!(
-            context = "broker.buses",
-            buses = config.buses.len(),
-            "buses are configured and not carried by this version"
-        );
-    }
+    let limits = &config.limits;
+    let shared = Shared {
+        admission: Admission::new(limits.connections, limits.connections_per_address),
+        memory: Memory::new(config.memory_bytes()),
+        connections: published.connections().clone(),
+    };
+    let bus_plane = match config.buses.is_empty() {
+        true => None,
+        false => Some(bus::start(&config, shared.clone(), daemon).await?),
+    };
+    let bus_reports = bus_plane.as_ref().map(|plane| plane.reports.clone());
     thread::Builder::new()
         .name("data-plane".to_owned())
         .spawn(move || {
             let _part = part.entered();
-            runtime.block_on(route(config, published, pulse, wishes, bound));
+            runtime.block_on(route(
+                config,
+                shared,
+                bus_reports,
+                published,
+                pulse,
+                wishes,
+                bound,
+            ));
             // Who no longer waits for the end does not need to know of it.
             let _ = done.send(());
         })?;
@@ -92,7 +124,17 @@ pub async fn start(config: Config, daemon: &Daemon) -> Result<Running, StartErro
         tokio::time::sleep(drain_after).await;
         let _ = controls.send(Control::DrainDeadline);
     });
-    Ok(Running { endpoints, ended })
+    let buses = bus_plane.as_ref().map(|plane| plane.bound.clone());
+    let buses = buses.unwrap_or_default();
+    for bus in &buses {
+        bus.log();
+    }
+    Ok(Running {
+        endpoints,
+        buses,
+        bus_plane,
+        ended,
+    })
 }
 
 impl Running {
@@ -101,19 +143,37 @@ impl Running {
         &self.endpoints
     }
 
-    /// Waits until the drain is done and every connection has ended.
+    /// The buses as they were bound, with their actual ports.
+    pub fn buses(&self) -> &[BoundBus] {
+        &self.buses
+    }
+
+    /// Waits until the drain is done and every connection has ended. The buses go on until all
+    /// requests have ended: what those have to publish is still handed on.
     ///
     /// # Errors
-    /// When the data plane ended without having been asked to.
+    /// When the data plane or the buses ended without having been asked to.
     pub async fn ended(self) -> anyhow::Result<()> {
-        self.ended
-            .await
-            .map_err(|_| anyhow::anyhow!("the data plane stopped unexpectedly"))
+        let routed = async {
+            self.ended
+                .await
+                .map_err(|_| anyhow::anyhow!("the data plane stopped unexpectedly"))
+        };
+        let Some(mut buses) = self.bus_plane else {
+            return routed.await;
+        };
+        tokio::select! {
+            routed = routed => routed?,
+            failed = buses.failed() => return Err(failed),
+        }
+        buses.drain().await
     }
 }
 
 async fn route(
     config: Config,
+    shared: Shared,
+    bus_reports: Option<watch::Receiver<Arc<str>>>,
     published: Published,
     pulse: Pulse,
     controls: mpsc::UnboundedReceiver<Control>,
@@ -130,21 +190,24 @@ async fn route(
     let endpoints: Vec<Endpoint> = listeners.iter().map(|l| l.endpoint().clone()).collect();
     let (accepted, arrivals) = mpsc::channel(ARRIVALS);
     let (notices, taken) = mpsc::channel(NOTICES);
-    let limits = &config.limits;
     let router = Router::new(
         Broker::new(config.to_core(&endpoints), router_seed, clock()),
         SessionConfig::new(Side::Binding, SocketType::Router),
-        Admission::new(limits.connections, limits.connections_per_address),
+        shared,
         notices,
         published,
         pulse,
     );
     let accepting: Vec<_> = listeners
         .into_iter()
-        .map(|listener| tokio::spawn(listeners::accept(listener, accepted.clone())))
+        .map(|listener| tokio::spawn(listeners::accept(listener, 0, accepted.clone())))
         .collect();
     let _ = bound.send(Ok(endpoints));
-    let inputs = Inputs { arrivals, controls };
+    let inputs = Inputs {
+        arrivals,
+        controls,
+        bus_reports,
+    };
     router.run(inputs, taken).await;
     for task in accepting {
         task.abort();

@@ -12,14 +12,15 @@ use plantd_mdp::Broker;
 use plantd_mdp::broker::{CloseReason as Expulsion, Event, Origin, Output, PeerId};
 use plantd_zmtp::{Batch, CloseReason, Connection, Notice, Peer, SessionConfig, SocketType};
 use slotmap::SlotMap;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::sleep_until;
 
-use crate::admission::{Admission, Refused};
+use crate::admission::Refused;
 use crate::journal::Journal;
 use crate::link::Link;
 use crate::listeners::Arrival;
 use crate::metrics::Published;
+use crate::shared::Shared;
 
 /// What connections may have told before the router looks: each notice is one turn of reading.
 pub(crate) const NOTICES: usize = 64;
@@ -44,6 +45,8 @@ pub(crate) enum Control {
 pub(crate) struct Inputs {
     pub(crate) arrivals: mpsc::Receiver<Arrival>,
     pub(crate) controls: mpsc::UnboundedReceiver<Control>,
+    /// What the buses tell of themselves, if there are any.
+    pub(crate) bus_reports: Option<watch::Receiver<Arc<str>>>,
 }
 
 /// The router.
@@ -52,7 +55,7 @@ pub(crate) struct Router {
     broker: Broker,
     session: Arc<SessionConfig>,
     links: SlotMap<PeerId, Link>,
-    admission: Admission,
+    shared: Shared,
     notices: mpsc::Sender<Notice<PeerId>>,
     /// Peers that this turn owes something.
     owed: Vec<PeerId>,
@@ -76,7 +79,7 @@ impl Router {
     pub(crate) fn new(
         broker: Broker,
         session: SessionConfig,
-        admission: Admission,
+        shared: Shared,
         notices: mpsc::Sender<Notice<PeerId>>,
         published: Published,
         pulse: Pulse,
@@ -85,7 +88,7 @@ impl Router {
             broker,
             session: Arc::new(session),
             links: SlotMap::with_key(),
-            admission,
+            shared,
             notices,
             owed: Vec::new(),
             unsettled: Vec::new(),
@@ -116,6 +119,7 @@ impl Router {
             }
             let now = clock();
             self.settle_backlogs(now);
+            self.hear_of_buses(&mut inputs);
             if let Some(arrival) = arrival {
                 self.admit(arrival, now);
             }
@@ -130,8 +134,9 @@ impl Router {
             }
             self.carry_out(now);
             self.flush();
-            self.published
-                .store(self.broker.tally(), self.admission.connections());
+            self.published.store(self.broker.tally());
+            let connections = self.shared.admission.connections();
+            self.shared.connections.store(connections);
             self.pulse.beat(now);
             // An alarm that is early costs less than one that is moved at every turn.
             let due = self.broker.poll_timeout().unwrap_or(now + TICK);
@@ -160,14 +165,28 @@ impl Router {
         }
     }
 
+    /// Tells the state machine what the buses hold, and what they have to tell of themselves.
+    fn hear_of_buses(&mut self, inputs: &mut Inputs) {
+        let tally = self.broker.tally();
+        let held_bytes = tally.held_bytes + tally.backlog_bytes;
+        let elsewhere = self.shared.memory.exchange_requests(held_bytes);
+        self.broker.handle_memory_elsewhere(elsewhere);
+        if let Some(reports) = &mut inputs.bus_reports
+            && reports.has_changed().unwrap_or(false)
+        {
+            let report = reports.borrow_and_update().clone();
+            self.broker.handle_buses(report);
+        }
+    }
+
     fn admit(&mut self, arrival: Arrival, now: Instant) {
-        let Arrival { stream, remote } = arrival;
+        let Arrival { stream, remote, .. } = arrival;
         let admitted = match self.state {
-            State::Serving => self.admission.admit(remote),
+            State::Serving => self.shared.admission.admit(remote),
             State::Draining | State::Closing => Err(Refused::Draining),
         };
         if let Err(refused) = admitted {
-            self.published.rejected_connection(refused.as_str());
+            self.shared.connections.rejected(refused.as_str());
             let (context, name) = ("connection.refused", remote.to_string());
             self.journal.refused(context, refused.as_str(), &name, now);
             return;
@@ -189,7 +208,7 @@ impl Router {
             }
             // The next turn begins with reading how much is left.
             Notice::Drained { .. } => {}
-            Notice::Ignored { commands, .. } => self.published.ignored(commands),
+            Notice::Ignored { commands, .. } => self.shared.connections.ignored(commands),
             // What this side's socket and handover do not bring about.
             Notice::Subscriptions { .. } | Notice::Runs { .. } | Notice::Marked { .. } => {}
             Notice::Closed { key, reason } => self.close(key, &reason, now),
@@ -227,19 +246,10 @@ impl Router {
         let Some(link) = self.links.remove(key) else {
             return;
         };
-        self.admission.release(link.remote);
-        self.published.closed(reason.reason());
-        match reason {
-            CloseReason::Violation(_) | CloseReason::Stalled => {
-                self.published.rejected_connection(reason.reason());
-                let (context, label) = ("connection.closed", reason.reason());
-                self.journal.refused(context, label, &link.name, now);
-            }
-            CloseReason::PeerClosed
-            | CloseReason::Io(_)
-            | CloseReason::Requested
-            | CloseReason::LingerExpired
-            | CloseReason::Abandoned => {}
+        self.shared.admission.release(link.remote);
+        if self.shared.connections.closed(reason) {
+            let (context, label) = ("connection.closed", reason.reason());
+            self.journal.refused(context, label, &link.name, now);
         }
         tracing::debug!(
             context = "connection.closed",
@@ -318,7 +328,7 @@ impl Router {
         match reason {
             Expulsion::Dismissed | Expulsion::DuplicateId => {}
             Expulsion::OutboxFull => {
-                self.published.rejected_connection(reason.as_str());
+                self.shared.connections.rejected(reason.as_str());
                 let name = link.name.clone();
                 self.journal
                     .refused("connection.closed", reason.as_str(), &name, now);

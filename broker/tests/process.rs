@@ -16,6 +16,8 @@ fn program() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_plantd-broker"));
     command
         .env_clear()
+        // Those that there are by default have ports that every test would want.
+        .env("PLANTD_BROKER_BUSES", "[]")
         // Where there is no configuration file.
         .current_dir(env!("CARGO_TARGET_TMPDIR"))
         .stdin(Stdio::null())

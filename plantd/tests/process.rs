@@ -15,6 +15,7 @@ fn plantd() -> Command {
         .env_clear()
         .env("PLANTD_BROKER_ENDPOINT", "tcp://127.0.0.1:0")
         .env("PLANTD_BROKER_HEALTH_PORT", "0")
+        .env("PLANTD_BROKER_BUSES", "[]")
         .env("PLANTD_MODULE_ECHO_HEALTH_PORT", "0")
         .current_dir(env!("CARGO_TARGET_TMPDIR"))
         .stdin(Stdio::null())

@@ -23,6 +23,7 @@ impl BrokerProcess {
     pub fn start(program: impl AsRef<Path>, arguments: &[&str]) -> Self {
         let mut child = Command::new(program.as_ref())
             .args(["--endpoint", "tcp://127.0.0.1:0", "--health-port", "0"])
+            .args(["--buses", "[]"])
             .args(["--log-level", "info"])
             .args(arguments)
             .env_clear()

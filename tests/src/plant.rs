@@ -4,7 +4,7 @@ use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use plantd_broker::{Config, Running};
+use plantd_broker::{BoundBus, Config, Running};
 use plantd_daemon::Daemon;
 use plantd_daemon::config::OneOrMore;
 use plantd_daemon::shutdown::Shutdown;
@@ -61,6 +61,8 @@ impl Plant {
             endpoint: OneOrMore::one(endpoint.parse().expect("an endpoint")),
             heartbeat_interval: minute.into(),
             mdp03_heartbeat_interval: minute.into(),
+            // Those that there are by default have ports that every test would want.
+            buses: Vec::new(),
             ..Config::default()
         };
         change(&mut config);
@@ -85,6 +87,12 @@ impl Plant {
     /// The endpoint as it was bound.
     pub fn endpoint(&self) -> &str {
         self.peers.endpoint()
+    }
+
+    /// The buses as they were bound.
+    pub fn buses(&self) -> &[BoundBus] {
+        let running = self.running.as_ref();
+        running.expect("the broker runs").buses()
     }
 
     /// Makes peers of this broker.

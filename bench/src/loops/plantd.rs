@@ -11,9 +11,10 @@ use plantd_daemon::{Daemon, config::Settings};
 
 /// What is not as in an installation: a free port, quiet logs, and room for 10,000 connections and
 /// those that are measured.
-const KEYS: [(&str, &str); 3] = [
+const KEYS: [(&str, &str); 4] = [
     ("PLANTD_BROKER_ENDPOINT", "tcp://127.0.0.1:0"),
     ("PLANTD_BROKER_LOG_LEVEL", "warn"),
+    ("PLANTD_BROKER_BUSES", "[]"),
     ("PLANTD_BROKER_LIMITS_CONNECTIONS", "20000"),
 ];
 

@@ -25,6 +25,7 @@ mod tests;
 mod workers;
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 use std::time::Instant;
 
 use plantd_zmtp::Message;
@@ -44,6 +45,9 @@ use crate::command::{ToClient, ToWorker};
 use crate::planted::{Bug, Planted};
 use crate::timers::Timers;
 use crate::{ErrorCode, Form, Header, Rejection, ServiceName};
+
+/// What `mmi.buses` answers where nobody has said otherwise.
+const NO_BUSES: &str = r#"{"total":0,"buses":[]}"#;
 
 /// What an envelope is taken to weigh in an outbox until its owner says what waits there.
 const ENVELOPE_BYTES: usize = 64;
@@ -74,6 +78,10 @@ pub struct Broker {
     /// Services that lost what held them, to be forgotten when the current verb is done.
     idle: Vec<ServiceKey>,
     drain: Drain,
+    /// What others hold that share the limit of memory.
+    elsewhere_bytes: usize,
+    /// What `mmi.buses` answers.
+    buses: Arc<str>,
     tally: Tally,
     outputs: VecDeque<Output>,
     planted: Planted,
@@ -106,6 +114,8 @@ impl Broker {
             overflowing: Vec::new(),
             idle: Vec::new(),
             drain: Drain::No,
+            elsewhere_bytes: 0,
+            buses: NO_BUSES.into(),
             tally: Tally::default(),
             outputs: VecDeque::new(),
             planted: Planted::default(),
@@ -167,6 +177,16 @@ impl Broker {
         self.settle(now);
     }
 
+    /// Takes how many bytes are held by whoever shares [`Limits::memory_bytes`].
+    pub fn handle_memory_elsewhere(&mut self, bytes: usize) {
+        self.elsewhere_bytes = bytes;
+    }
+
+    /// Takes what `mmi.buses` is to answer, as JSON; `{"total":0,"buses":[]}` until then.
+    pub fn handle_buses(&mut self, listing: Arc<str>) {
+        self.buses = listing;
+    }
+
     /// Takes the wish to stop: no new request or worker is taken, what is under way is finished,
     /// then every worker is dismissed and [`Output::Drained`] follows.
     pub fn handle_drain(&mut self, now: Instant) {
@@ -190,6 +210,11 @@ impl Broker {
             self.fail(key, ErrorCode::Draining, "the broker is stopping", now);
         }
         self.settle(now);
+    }
+
+    /// What counts against [`Limits::memory_bytes`].
+    fn memory_bytes(&self) -> usize {
+        self.tally.held_bytes + self.tally.backlog_bytes + self.elsewhere_bytes
     }
 
     /// Takes the passing of time.

@@ -2,7 +2,7 @@
 
 use bytes::{Bytes, BytesMut};
 
-use crate::Message;
+use crate::{Message, Run};
 
 /// Bodies below this are copied next to their envelope; others are sent from where they are.
 const COPIED_BODY_BYTES: usize = 4096;
@@ -56,9 +56,17 @@ impl Batch {
         self.push_encoded(body.encoded(), body.held_bytes());
     }
 
-    /// Appends whole messages as they are encoded, such as a part of a run: `held_bytes` is what
-    /// they keep alive.
-    pub fn push_encoded(&mut self, encoded: &Bytes, held_bytes: usize) {
+    /// Appends messages as they are.
+    pub fn push_run(&mut self, run: &Run) {
+        self.push_encoded(run.encoded(), run.held_bytes());
+    }
+
+    /// Appends one message as it is.
+    pub fn push_message(&mut self, message: &Message) {
+        self.push(|_| Some(message));
+    }
+
+    fn push_encoded(&mut self, encoded: &Bytes, held_bytes: usize) {
         if encoded.len() < COPIED_BODY_BYTES {
             self.tail.extend_from_slice(encoded);
             return;
@@ -67,13 +75,8 @@ impl Batch {
         self.chunked_bytes += encoded.len();
         self.chunks.push(Chunk {
             bytes: encoded.clone(),
-            excess_bytes: held_bytes.saturating_sub(encoded.len()),
+            excess_bytes: held_bytes - encoded.len(),
         });
-    }
-
-    /// Appends one message as it is.
-    pub fn push_message(&mut self, message: &Message) {
-        self.push(|_| Some(message));
     }
 
     /// The bytes that will be written.

@@ -78,6 +78,19 @@ impl Run {
         }
     }
 
+    /// A run of some of the messages, sharing this one's bytes.
+    ///
+    /// # Panics
+    /// If `range` is beyond this run's end; it must be that of `message_count` whole messages.
+    #[must_use]
+    pub fn slice(&self, range: Range<usize>, message_count: u32) -> Self {
+        Self {
+            encoded: self.encoded.slice(range),
+            message_count,
+            pinned_bytes: self.pinned_bytes,
+        }
+    }
+
     /// One message, sharing this run's bytes.
     ///
     /// # Panics

@@ -24,7 +24,8 @@ impl Broker {
             "PLANTD_BROKER_ENDPOINT".to_owned(),
             "tcp://127.0.0.1:0".to_owned(),
         );
-        sources.environment.extend([endpoint]);
+        let buses = ("PLANTD_BROKER_BUSES".to_owned(), "[]".to_owned());
+        sources.environment.extend([endpoint, buses]);
         let config = load::<plantd_broker::Config>(&sources).unwrap().config;
         let runtime = runtime::Builder::new_multi_thread()
             .worker_threads(1)

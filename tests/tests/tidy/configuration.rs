@@ -77,7 +77,16 @@ fn leaves(value: &Value, key: &str, found: &mut BTreeMap<String, String>) {
         }
         Value::Null => String::new(),
         Value::String(text) => text.clone(),
-        Value::Bool(_) | Value::Number(_) | Value::Array(_) => value.to_string(),
+        Value::Bool(_) | Value::Number(_) => value.to_string(),
+        Value::Array(list) => match list
+            .iter()
+            .map(|item| item["name"].as_str())
+            .collect::<Option<Vec<_>>>()
+        {
+            // Things with names of their own are listed elsewhere in full.
+            Some(names) if !names.is_empty() => names.join(", "),
+            Some(_) | None => value.to_string(),
+        },
     };
     found.insert(key.to_owned(), default);
 }

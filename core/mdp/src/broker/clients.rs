@@ -456,7 +456,7 @@ impl Broker {
         if self.drain != Drain::No {
             return Err(Refused::new(ErrorCode::Draining, "the broker is stopping"));
         }
-        if self.tally.held_bytes + self.tally.backlog_bytes + bytes > limits.memory_bytes {
+        if self.memory_bytes() + bytes > limits.memory_bytes {
             return busy(MEMORY_LIMIT.to_owned());
         }
         if let Some(client) = self.peers.get_mut(from).and_then(Peer::client)

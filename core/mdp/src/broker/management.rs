@@ -89,7 +89,7 @@ impl Broker {
             "mmi.services" => self.list_services(),
             "mmi.workers" => self.list_workers(argument, now),
             "mmi.broker" => self.describe(now),
-            "mmi.buses" => json!({ "total": 0, "buses": [] }),
+            "mmi.buses" => return Message::from_frames([OK, &self.buses]),
             "mmi.dead" => self.list_dead(now),
             "mmi.heartbeat" => json!({}),
             _ => return Message::from_frames([NOT_IMPLEMENTED]),

@@ -508,7 +508,7 @@ impl Broker {
         let frames: usize = parts.iter().map(Message::frame_count).sum();
         let joined_bytes: usize = parts.iter().map(Message::body_bytes).sum();
         let too_large = frames > limits.body_frames || joined_bytes > limits.body_bytes;
-        let memory_bytes = self.tally.held_bytes + self.tally.backlog_bytes;
+        let memory_bytes = self.memory_bytes();
         let too_much = memory_bytes > limits.memory_bytes;
         if let Some(client) = self.peers.get_mut(asker.peer).and_then(Peer::client) {
             client.held_bytes += bytes;
