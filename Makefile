@@ -1,6 +1,6 @@
 # What people do with the tree. `make help` lists it.
 
-PROGRAMS := plantd-broker plantd-module-echo plantd-state plantd plant
+PROGRAMS := plantd-broker plantd-module-echo plantd-module-metric plantd-logger plantd-state plantd plant
 CARGO    ?= cargo
 TARGET   := $(or $(CARGO_TARGET_DIR),target)
 

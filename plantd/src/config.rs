@@ -21,11 +21,12 @@ impl Default for Config {
 impl Settings for Config {
     const NAME: &'static str = "plantd";
     const ABOUT: &'static str = "\
-The broker and the echo module in one process.
+The broker, the echo module and the metric module in one process.
 
 The keys below are for the process as a whole. Its parts are configured as they are when they run
-alone, but for their arguments and logs: by PLANTD_BROKER_<KEY> and PLANTD_MODULE_ECHO_<KEY>, or by
-broker.yml and module-echo.yml. `plantd-broker --help` and `plantd-module-echo --help` list them.";
+alone, but for their arguments and logs: by PLANTD_BROKER_<KEY> or broker.yml, PLANTD_MODULE_ECHO_<KEY>
+or module-echo.yml, PLANTD_MODULE_METRIC_<KEY> or module-metric.yml. `plantd-broker --help` and its
+like list them.";
     const HELP: &'static [(&'static str, &'static str)] = &[];
 
     fn shared(&self) -> &Shared {

@@ -6,15 +6,19 @@
 use std::net::IpAddr;
 
 use anyhow::{Context as _, bail};
-use plantd_daemon::config::{Loaded, OneOrMore, Origin, Settings as _, Sources, load, together};
+use plantd_daemon::config::{Loaded, OneOrMore, Origin, Settings, Shared, Sources, load, together};
 use plantd_daemon::health::HealthServer;
 use plantd_daemon::shutdown::Shutdown;
 use plantd_daemon::{Daemon, logs};
 use plantd_module_echo::Endpoint;
+use tokio::task::JoinSet;
 use tracing::Instrument as _;
 
 use crate::config::Config;
-use crate::welcome::Welcome;
+use crate::welcome::{Served, Welcome};
+
+/// The bus that metrics are published on.
+const METRIC_BUS: &str = "metric";
 
 /// A broker that is bound and routes.
 struct Broker {
@@ -25,43 +29,55 @@ struct Broker {
     client_endpoint: String,
 }
 
+/// A module whose health is served, and that does not run yet.
+struct Module {
+    name: &'static str,
+    daemon: Daemon,
+    health: Option<HealthServer>,
+    service: String,
+}
+
 /// Runs all parts until the process is asked to stop, or one of them fails.
 pub(crate) async fn run(config: Config, process: Daemon) -> anyhow::Result<()> {
     let sources = Sources::without_arguments();
-    let (broker, echo) = together(
+    let (broker, (echo, metric)) = together(
         load::<plantd_broker::Config>(&sources),
-        load::<plantd_module_echo::Config>(&sources),
+        together(
+            load::<plantd_module_echo::Config>(&sources),
+            load::<plantd_module_metric::Config>(&sources),
+        ),
     )?;
     let broker = start_broker(broker.config, &process)
         .instrument(logs::part(plantd_broker::Config::NAME))
         .await
         .context("broker")?;
-    let echo = near(echo, &broker);
-    let service = echo.service.clone();
-    let part = logs::part(plantd_module_echo::Config::NAME);
-    let echo_daemon = Daemon::new(process.shutdown.clone());
-    let echo_health = echo_daemon
-        .serve_health(&echo.shared)
-        .instrument(part.clone())
-        .await
-        .context("echo module: PLANTD_MODULE_ECHO_HEALTH_PORT")?;
+    let echo = echo_near(echo, &broker);
+    let metric = metric_near(metric, &broker);
+    let modules = [
+        Module::prepare::<plantd_module_echo::Config>(&echo.shared, &echo.service, &process)
+            .await?,
+        Module::prepare::<plantd_module_metric::Config>(&metric.shared, &metric.service, &process)
+            .await?,
+    ];
     process.health.started();
-    Welcome {
-        broker: &broker.client_endpoint,
-        broker_health: broker.health.as_ref().map(HealthServer::address),
-        service: &service,
-        module_health: echo_health.as_ref().map(HealthServer::address),
-    }
-    .show(config.shared.log_format);
+    welcome(&broker, &modules).show(config.shared.log_format);
 
-    let mut echo = Box::pin(plantd_module_echo::run(echo, echo_daemon).instrument(part));
+    let [echo_module, metric_module] = &modules;
+    let mut running = JoinSet::new();
+    echo_module.spawn(plantd_module_echo::run, echo, &mut running);
+    metric_module.spawn(plantd_module_metric::run, metric, &mut running);
     let mut broker_ended = Box::pin(broker.running.ended());
-    tokio::select! {
-        ended = &mut broker_ended => return ended.context("broker"),
-        ended = &mut echo => ended.context("echo module")?,
-    }
-    if !process.shutdown.is_requested() {
-        bail!("the echo module ended by itself");
+    loop {
+        let ended = tokio::select! {
+            ended = &mut broker_ended => return ended.context("broker"),
+            ended = running.join_next() => ended,
+        };
+        let Some(ended) = ended else { break };
+        let (name, ended) = ended.context("a module panicked")?;
+        ended.context(name)?;
+        if !process.shutdown.is_requested() {
+            bail!("{name} ended by itself");
+        }
     }
     broker.stop.request();
     broker_ended.await.context("broker")
@@ -90,12 +106,87 @@ async fn start_broker(config: plantd_broker::Config, process: &Daemon) -> anyhow
     })
 }
 
-/// The configuration of a module, at this broker unless it names one.
-fn near(module: Loaded<plantd_module_echo::Config>, broker: &Broker) -> plantd_module_echo::Config {
+impl Module {
+    /// Serves the health of a module.
+    async fn prepare<T: Settings>(
+        shared: &Shared,
+        service: &str,
+        process: &Daemon,
+    ) -> anyhow::Result<Self> {
+        let daemon = Daemon::new(process.shutdown.clone());
+        let variable = T::NAME.to_uppercase().replace('-', "_");
+        let health = daemon
+            .serve_health(shared)
+            .instrument(logs::part(T::NAME))
+            .await
+            .with_context(|| format!("{}: PLANTD_{variable}_HEALTH_PORT", T::NAME))?;
+        Ok(Self {
+            name: T::NAME,
+            daemon,
+            health,
+            service: service.to_owned(),
+        })
+    }
+
+    fn spawn<T, F>(
+        &self,
+        run: impl FnOnce(T, Daemon) -> F,
+        config: T,
+        running: &mut JoinSet<(&'static str, anyhow::Result<()>)>,
+    ) where
+        F: Future<Output = anyhow::Result<()>> + Send + 'static,
+    {
+        let name = self.name;
+        let run = run(config, self.daemon.clone());
+        let part = logs::part(name);
+        running.spawn(async move { (name, run.await) }.instrument(part));
+    }
+}
+
+fn welcome<'a>(broker: &'a Broker, modules: &'a [Module]) -> Welcome<'a> {
+    let address = |health: &Option<HealthServer>| health.as_ref().map(HealthServer::address);
+    Welcome {
+        broker: &broker.client_endpoint,
+        broker_health: address(&broker.health),
+        modules: modules
+            .iter()
+            .map(|module| Served {
+                name: module.name,
+                service: &module.service,
+                health: address(&module.health),
+            })
+            .collect(),
+    }
+}
+
+/// The configuration of the echo module, at this broker unless it names one.
+fn echo_near(
+    module: Loaded<plantd_module_echo::Config>,
+    broker: &Broker,
+) -> plantd_module_echo::Config {
     let is_named = module.origin("broker_endpoint") != Origin::Default;
     let mut config = module.config;
     if !is_named {
         config.broker_endpoint = OneOrMore::one(local(&broker.running));
+    }
+    config
+}
+
+/// The configuration of the metric module, at this broker and its metric bus unless it names others.
+fn metric_near(
+    module: Loaded<plantd_module_metric::Config>,
+    broker: &Broker,
+) -> plantd_module_metric::Config {
+    let is_named = |key| module.origin(key) != Origin::Default;
+    let (names_broker, names_bus) = (is_named("broker_endpoint"), is_named("bus_endpoint"));
+    let mut config = module.config;
+    if !names_broker {
+        config.broker_endpoint = OneOrMore::one(local(&broker.running));
+    }
+    let mut buses = broker.running.buses().iter();
+    let frontend = buses.find(|bus| bus.name == METRIC_BUS);
+    if let (false, Some(frontend)) = (names_bus, frontend.and_then(|bus| bus.frontend.first())) {
+        config.bus_endpoint = OneOrMore::one(dialable(frontend));
     }
     config
 }

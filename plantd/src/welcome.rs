@@ -1,8 +1,8 @@
 //! What is told once everything serves: where, and what to try.
 
 use std::env;
-use std::fmt;
-use std::io::{self, IsTerminal as _, Write as _};
+use std::fmt::{self, Write as _};
+use std::io::{self, IsTerminal as _};
 use std::net::SocketAddr;
 
 use plantd_daemon::VERSION;
@@ -16,8 +16,16 @@ const DEFAULT_BROKER: &str = "tcp://127.0.0.1:9797";
 pub(crate) struct Welcome<'a> {
     pub(crate) broker: &'a str,
     pub(crate) broker_health: Option<SocketAddr>,
+    /// The first of them is the one to be asked.
+    pub(crate) modules: Vec<Served<'a>>,
+}
+
+/// A module that serves.
+#[derive(Debug)]
+pub(crate) struct Served<'a> {
+    pub(crate) name: &'a str,
     pub(crate) service: &'a str,
-    pub(crate) module_health: Option<SocketAddr>,
+    pub(crate) health: Option<SocketAddr>,
 }
 
 impl Welcome<'_> {
@@ -36,63 +44,63 @@ impl Welcome<'_> {
         let commands = self.commands(plant);
         if is_text {
             // A terminal that went away has nobody before it.
-            let _ = io::stdout()
-                .lock()
-                .write_all(self.text(&commands).as_bytes());
+            let _ = io::Write::write_all(&mut io::stdout(), self.text(&commands).as_bytes());
         } else {
             tracing::info!(
                 context = "plantd.started",
                 endpoint = self.broker,
-                service_name = self.service,
+                service_name = self.service(),
                 try_request = commands[0],
-                try_services = commands[1],
-                try_health = commands[2],
+                try_bus = commands[1],
+                try_services = commands[2],
+                try_health = commands[3],
                 "plantd serves"
             );
         }
     }
 
-    fn text(&self, [request, services, health]: &[String; 3]) -> String {
-        let Self {
-            broker,
-            broker_health,
-            service,
-            module_health,
-        } = self;
-        let width = broker.len().max(service.len());
-        format!(
-            "\n\
-             plantd {VERSION} serves\n\
-             \x20 broker       {broker:<width$}  {}\n\
-             \x20 echo module  {service:<width$}  {}\n\
-             \n\
-             Try in another terminal:\n\
-             \x20 {request}\n\
-             \x20 {services}\n\
-             \x20 {health}\n\
-             \n\
-             Ctrl-C drains and stops.\n\
-             \n",
-            Health(*broker_health),
-            Health(*module_health),
-        )
+    fn text(&self, commands: &[String; 4]) -> String {
+        let rows = self.modules.iter();
+        let rows = rows.map(|module| (module.name, module.service, module.health));
+        let mut rows: Vec<_> = rows.collect();
+        rows.insert(0, ("broker", self.broker, self.broker_health));
+        let width = |column: fn(&(&str, &str, Option<SocketAddr>)) -> usize| {
+            rows.iter().map(column).max().unwrap_or_default()
+        };
+        let (names, places) = (width(|row| row.0.len()), width(|row| row.1.len()));
+        let mut text = format!("\nplantd {VERSION} serves\n");
+        for (name, place, health) in rows {
+            let health = Health(health);
+            // Writing to a String cannot fail.
+            let _ = writeln!(text, "  {name:<names$}  {place:<places$}  {health}");
+        }
+        text.push_str("\nTry in another terminal:\n");
+        for command in commands {
+            let _ = writeln!(text, "  {command}");
+        }
+        text.push_str("\nCtrl-C drains and stops.\n\n");
+        text
     }
 
-    /// A request, a list of what is served, and a look at the health.
-    fn commands(&self, plant: &str) -> [String; 3] {
-        let Self {
-            broker, service, ..
-        } = self;
-        let at = match *broker {
+    /// The service that is asked for a try.
+    fn service(&self) -> &str {
+        self.modules.first().map_or("", |module| module.service)
+    }
+
+    /// A request, a look at the bus, a list of what is served, and a look at the health.
+    fn commands(&self, plant: &str) -> [String; 4] {
+        let at = match self.broker {
             DEFAULT_BROKER => String::new(),
             broker => format!(" --broker {broker}"),
         };
-        let health = match self.broker_health.or(self.module_health) {
+        let modules = self.modules.iter().map(|module| module.health);
+        let health = match self.broker_health.or(modules.flatten().next()) {
             Some(address) => format!("curl {}", url(address)),
             None => format!("{plant} ping{at}"),
         };
         [
-            format!("{plant} request{at} {service} hello"),
+            format!("{plant} request{at} {} hello", self.service()),
+            format!("{plant} bus{at} sub org.plantd.metric."),
             format!("{plant} services{at}"),
             health,
         ]
@@ -123,21 +131,33 @@ mod tests {
         Welcome {
             broker,
             broker_health: Some(([127, 0, 0, 1], 8081).into()),
-            service: "org.plantd.module.Echo",
-            module_health: None,
+            modules: vec![
+                Served {
+                    name: "module-echo",
+                    service: "org.plantd.module.Echo",
+                    health: None,
+                },
+                Served {
+                    name: "module-metric",
+                    service: "org.plantd.module.Metric",
+                    health: Some(([127, 0, 0, 1], 8084).into()),
+                },
+            ],
         }
     }
 
     #[test]
-    fn the_text_has_every_endpoint_and_three_commands() {
+    fn the_text_has_every_endpoint_and_four_commands() {
         let welcome = welcome("tcp://127.0.0.1:9797");
         let expected = "
 plantd 0.1.0 serves
-  broker       tcp://127.0.0.1:9797    health http://127.0.0.1:8081/healthz
-  echo module  org.plantd.module.Echo  no health
+  broker         tcp://127.0.0.1:9797      health http://127.0.0.1:8081/healthz
+  module-echo    org.plantd.module.Echo    no health
+  module-metric  org.plantd.module.Metric  health http://127.0.0.1:8084/healthz
 
 Try in another terminal:
   plant request org.plantd.module.Echo hello
+  plant bus sub org.plantd.metric.
   plant services
   curl http://127.0.0.1:8081/healthz
 
@@ -149,10 +169,14 @@ Ctrl-C drains and stops.
 
     #[test]
     fn another_endpoint_is_named_in_the_commands() {
-        let [request, services, _] = welcome("tcp://127.0.0.1:5000").commands("plant");
+        let [request, bus, services, _] = welcome("tcp://127.0.0.1:5000").commands("plant");
         assert_eq!(
             request,
             "plant request --broker tcp://127.0.0.1:5000 org.plantd.module.Echo hello"
+        );
+        assert_eq!(
+            bus,
+            "plant bus --broker tcp://127.0.0.1:5000 sub org.plantd.metric."
         );
         assert_eq!(services, "plant services --broker tcp://127.0.0.1:5000");
     }

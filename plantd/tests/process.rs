@@ -5,8 +5,12 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
 
-use plantd_client::{Client, RequestError};
+use plantd_client::{Client, RequestError, Sink, SinkEvent};
 use serde_json::Value;
+
+/// The metric bus on free ports.
+const BUSES: &str =
+    "[{name: metric, frontend: \"tcp://127.0.0.1:0\", backend: \"tcp://127.0.0.1:0\"}]";
 
 /// `plantd` on free ports, with nothing of this process's environment and no files.
 fn plantd() -> Command {
@@ -15,8 +19,10 @@ fn plantd() -> Command {
         .env_clear()
         .env("PLANTD_BROKER_ENDPOINT", "tcp://127.0.0.1:0")
         .env("PLANTD_BROKER_HEALTH_PORT", "0")
-        .env("PLANTD_BROKER_BUSES", "[]")
+        .env("PLANTD_BROKER_BUSES", BUSES)
         .env("PLANTD_MODULE_ECHO_HEALTH_PORT", "0")
+        .env("PLANTD_MODULE_METRIC_HEALTH_PORT", "0")
+        .env("PLANTD_MODULE_METRIC_INTERVAL", "250ms")
         .current_dir(env!("CARGO_TARGET_TMPDIR"))
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -30,6 +36,9 @@ struct Running {
     lines: BufReader<ChildStdout>,
     broker_health: String,
     echo_health: String,
+    metric_health: String,
+    /// The subscriber side of the metric bus.
+    backend: String,
     endpoint: String,
 }
 
@@ -42,11 +51,16 @@ impl Running {
             lines,
             broker_health: String::new(),
             echo_health: String::new(),
+            metric_health: String::new(),
+            backend: String::new(),
             endpoint: String::new(),
         };
         let address = |line: Value| line["fields"]["address"].as_str().unwrap().to_owned();
         running.broker_health = address(running.line_of("broker", "daemon.health"));
+        let bus = running.line_of("broker", "broker.bus");
+        running.backend = bus["fields"]["backend"].as_str().unwrap().to_owned();
         running.echo_health = address(running.line_of("module-echo", "daemon.health"));
+        running.metric_health = address(running.line_of("module-metric", "daemon.health"));
         let started = running.line_of("plantd", "plantd.started");
         running.endpoint = started["fields"]["endpoint"].as_str().unwrap().to_owned();
         running
@@ -142,10 +156,33 @@ fn each_part_has_its_own_health() {
     // Down until it is registered.
     let up = r#""name":"broker_connection","status":"UP""#;
     while !get(&plantd.echo_health, "/healthz").contains(up) {}
-    for address in [&plantd.broker_health, &plantd.echo_health] {
+    for check in ["bus_connection", "broker_connection"] {
+        let up = format!(r#""name":"{check}","status":"UP""#);
+        while !get(&plantd.metric_health, "/healthz").contains(&up) {}
+    }
+    for address in [
+        &plantd.broker_health,
+        &plantd.echo_health,
+        &plantd.metric_health,
+    ] {
         assert!(get(address, "/readyz").starts_with("HTTP/1.1 200 "));
     }
     assert!(get(&plantd.broker_health, "/metrics").contains("plantd_broker_"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn there_is_life_on_the_metric_bus() {
+    let plantd = Running::start(&mut plantd());
+    let mut sink = Sink::builder()
+        .broker(&plantd.backend)
+        .subscribe("org.plantd.metric.host.cpu.utilization")
+        .build()
+        .unwrap();
+    let Some(SinkEvent::Message(heard)) = sink.next().await else {
+        panic!("nothing is missing at the beginning");
+    };
+    assert!(heard.body.text().unwrap().contains(r#""units":"ratio""#));
+    assert!(heard.header.is_some());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -167,7 +204,7 @@ async fn each_part_reads_its_own_variables() {
 }
 
 #[test]
-fn what_it_tells_on_a_terminal_has_three_commands_to_try() {
+fn what_it_tells_on_a_terminal_has_four_commands_to_try() {
     let mut child = plantd()
         .args(["--log-format", "text", "--log-level", "off"])
         .spawn()
@@ -182,6 +219,7 @@ fn what_it_tells_on_a_terminal_has_three_commands_to_try() {
     child.wait().unwrap();
     for command in [
         "request --broker tcp://127.0.0.1:",
+        "bus --broker tcp://127.0.0.1:",
         "services --broker",
         "curl http://127.0.0.1:",
     ] {
@@ -198,6 +236,7 @@ fn a_taken_port_is_one_line_that_names_the_key_and_exits_1() {
         ("PLANTD_BROKER_ENDPOINT", &endpoint),
         ("PLANTD_BROKER_HEALTH_PORT", &port),
         ("PLANTD_MODULE_ECHO_HEALTH_PORT", &port),
+        ("PLANTD_MODULE_METRIC_HEALTH_PORT", &port),
     ] {
         let (code, log) = refused(plantd().env(key, value));
         assert_eq!(code, Some(1), "{log}");
@@ -211,7 +250,8 @@ fn a_refused_configuration_tells_the_errors_of_all_parts_and_exits_64() {
     let (code, text) = refused(
         plantd()
             .env("PLANTD_BROKER_ATTEMPTS", "none")
-            .env("PLANTD_MODULE_ECHO_CONCURENCY", "1"),
+            .env("PLANTD_MODULE_ECHO_CONCURENCY", "1")
+            .env("PLANTD_MODULE_METRIC_INTERVAL", "1ms"),
     );
     assert_eq!(code, Some(64), "{text}");
     assert!(
@@ -219,6 +259,7 @@ fn a_refused_configuration_tells_the_errors_of_all_parts_and_exits_64() {
         "{text}"
     );
     assert!(text.contains("PLANTD_MODULE_ECHO_CONCURRENCY"), "{text}");
+    assert!(text.contains("PLANTD_MODULE_METRIC_INTERVAL"), "{text}");
 }
 
 #[test]

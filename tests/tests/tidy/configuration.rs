@@ -12,6 +12,8 @@ use crate::tree::read;
 fn operations_list_every_key_with_its_default() {
     let mut complaints = listed_wrong::<plantd_broker::Config>();
     complaints.extend(listed_wrong::<plantd_module_echo::Config>());
+    complaints.extend(listed_wrong::<plantd_module_metric::Config>());
+    complaints.extend(listed_wrong::<plantd_logger::Config>());
     complaints.extend(listed_wrong::<plantd_state::Config>());
     assert_none(complaints);
 }
@@ -98,6 +100,8 @@ fn environments_that_come_with_plantd_are_accepted() {
         assert!(!variables.is_empty(), "{file}");
         let mut complaints = refused::<plantd_broker::Config>(&variables);
         complaints.extend(refused::<plantd_module_echo::Config>(&variables));
+        complaints.extend(refused::<plantd_module_metric::Config>(&variables));
+        complaints.extend(refused::<plantd_logger::Config>(&variables));
         complaints.extend(refused::<plantd_state::Config>(&variables));
         assert_none(complaints);
     }

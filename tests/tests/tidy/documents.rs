@@ -10,6 +10,7 @@ use crate::tree::{files, read, root};
 /// What comes before a list that a test compares with the code.
 const REASONS: &str = "<!-- reasons: plantd_mdp::Rejection -->";
 const CODES: &str = "<!-- codes: plantd_mdp::ErrorCode -->";
+const LOGGER_REASONS: &str = "<!-- reasons: plantd_logger::Reason -->";
 const STATE_CODES: &str = "<!-- codes: plantd_state::Code -->";
 
 #[test]
@@ -64,6 +65,15 @@ fn file_of(before: &str) -> Option<&str> {
 fn every_reason_of_a_rejection_is_listed() {
     let listed = first_column("docs/protocol.md", REASONS);
     assert_eq!(listed, Rejection::ALL.map(Rejection::as_str));
+}
+
+#[test]
+fn every_reason_of_the_logger_is_listed() {
+    let listed = first_column("docs/protocol.md", LOGGER_REASONS);
+    assert_eq!(
+        listed,
+        plantd_logger::Reason::ALL.map(plantd_logger::Reason::as_str)
+    );
 }
 
 #[test]

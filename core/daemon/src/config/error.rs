@@ -154,15 +154,33 @@ pub(super) fn redacted(value: &Value) -> Value {
                 (key.clone(), value)
             })
             .collect(),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => value.clone(),
+        Value::String(text) => Value::String(without_password(text)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => value.clone(),
     }
 }
 
+/// The text with the password in `scheme://user:password@host` replaced.
+fn without_password(text: &str) -> String {
+    let masked = || {
+        let (scheme, rest) = text.split_once("://")?;
+        let authority = rest.split(['/', '?']).next().unwrap_or(rest);
+        let (user, _) = authority.rsplit_once('@')?.0.split_once(':')?;
+        let host = rest.get(authority.rfind('@')?..)?;
+        Some(format!("{scheme}://{user}:***{host}"))
+    };
+    masked().unwrap_or_else(|| text.to_owned())
+}
+
 fn mentions_secret(text: &str) -> bool {
+    // As in `user:password@host`, whether or not it is a URL.
+    let has_credentials = text
+        .rsplit_once('@')
+        .is_some_and(|(before, _)| before.contains(':'));
     let text = text.to_lowercase();
-    ["password", "secret", "token"]
-        .iter()
-        .any(|word| text.contains(word))
+    has_credentials
+        || ["password", "secret", "token"]
+            .iter()
+            .any(|word| text.contains(word))
 }
 
 pub(super) fn is_secret(key: &str) -> bool {
@@ -201,5 +219,34 @@ fn in_words(expected: &str) -> String {
         "a sequence" => "a list, such as [a, b]".to_owned(),
         "a string" => "text".to_owned(),
         other => other.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_password_in_a_url_is_replaced_and_nothing_else() {
+        for (text, printed) in [
+            ("nats://u:pw@h:4222", "nats://u:***@h:4222"),
+            ("redis://:pw@h/0", "redis://:***@h/0"),
+            ("postgres://u:p@w@h/d?a=b@c", "postgres://u:***@h/d?a=b@c"),
+            ("http://u@h/a:b@c", "http://u@h/a:b@c"),
+            ("tcp://127.0.0.1:9797", "tcp://127.0.0.1:9797"),
+            ("@tcp://*:9797", "@tcp://*:9797"),
+        ] {
+            assert_eq!(redacted(&json!([text])), json!([printed]));
+        }
+    }
+
+    #[test]
+    fn a_text_with_credentials_is_not_shown_in_an_error() {
+        for text in ["nats://u:pw@h:port", "u:pw@h", "host=h PASSWORD=pw"] {
+            assert_eq!(shown("url", &json!(text)), None, "{text}");
+        }
+        assert!(shown("url", &json!("@tcp://h:1")).is_some());
     }
 }

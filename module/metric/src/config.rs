@@ -1,0 +1,139 @@
+//! The configuration of the metric module.
+
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use plantd_client::{Endpoint, ServiceName};
+use plantd_daemon::config::{OneOrMore, Problem, Settings, Shared, TimeSpan};
+use serde::{Deserialize, Serialize};
+
+/// The shortest interval gives the CPU's utilization time to show; a longer one than the longest is
+/// no longer life.
+pub(crate) const INTERVALS: RangeInclusive<Duration> =
+    Duration::from_millis(250)..=Duration::from_secs(3_600);
+
+/// The keys of the metric module; [`Settings::HELP`] says what each means.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Config {
+    /// The brokers to register at.
+    pub broker_endpoint: OneOrMore<Endpoint>,
+    /// The service to serve.
+    pub service: String,
+    /// The publisher sides of the metric bus.
+    pub bus_endpoint: OneOrMore<Endpoint>,
+    /// What carries what is published.
+    pub transport: Transport,
+    /// How often everything is measured.
+    pub interval: TimeSpan,
+    /// The tag `host` of every metric; the host's own name if unset.
+    pub host: Option<String>,
+    /// The keys of every daemon.
+    #[serde(flatten)]
+    pub shared: Shared,
+}
+
+/// What carries messages to the bus.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Transport {
+    /// plantd's own.
+    Plantd,
+    /// The `zeromq` crate.
+    Zeromq,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        let at = |port| {
+            OneOrMore::one(Endpoint::Tcp {
+                host: "127.0.0.1".to_owned(),
+                port,
+            })
+        };
+        Self {
+            broker_endpoint: at(9797),
+            service: "org.plantd.module.Metric".to_owned(),
+            bus_endpoint: at(11000),
+            transport: Transport::Zeromq,
+            interval: TimeSpan::from_secs(1),
+            host: None,
+            shared: Shared::with_health_port(8084),
+        }
+    }
+}
+
+impl Settings for Config {
+    const NAME: &'static str = "module-metric";
+    const ABOUT: &'static str = "Publishes this host's CPU, load, memory, disks and network.";
+    const HELP: &'static [(&'static str, &'static str)] = &[
+        (
+            "broker_endpoint",
+            "the broker: tcp://host:port or ipc://path, or a list",
+        ),
+        ("service", "the name of the service"),
+        (
+            "bus_endpoint",
+            "the publisher side of the bus: tcp://host:port or ipc://path, or a list",
+        ),
+        (
+            "transport",
+            "what carries what is published: zeromq (the crate), or plantd",
+        ),
+        ("interval", "how often everything is measured, 250ms to 1h"),
+        (
+            "host",
+            "the tag host of every metric; unset: the host's own name",
+        ),
+    ];
+
+    fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
+    fn validate(&self) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        match self.service.parse::<ServiceName>() {
+            Err(error) => problems.push(Problem::new("service", error.to_string())),
+            Ok(name) if name.is_reserved() => {
+                problems.push(Problem::new(
+                    "service",
+                    "expected a name that is not the broker's own",
+                ));
+            }
+            Ok(_) => {}
+        }
+        for (key, endpoints) in [
+            ("broker_endpoint", &self.broker_endpoint),
+            ("bus_endpoint", &self.bus_endpoint),
+        ] {
+            if let Some(endpoint) = endpoints.iter().find(|e| !is_dialable(e)) {
+                let expected = format!("{endpoint} cannot be dialled: write a host and a port");
+                problems.push(Problem::new(key, expected));
+            }
+        }
+        if !INTERVALS.contains(&self.interval.duration()) {
+            problems.push(Problem::new("interval", "expected 250ms to 1h"));
+        }
+        problems
+    }
+}
+
+impl From<Transport> for plantd_client::Transport {
+    fn from(transport: Transport) -> Self {
+        match transport {
+            Transport::Plantd => Self::Plantd,
+            Transport::Zeromq => Self::Zeromq,
+        }
+    }
+}
+
+/// Whether an endpoint names one place.
+fn is_dialable(endpoint: &Endpoint) -> bool {
+    match endpoint {
+        Endpoint::Tcp { host, port } => host != "*" && *port != 0,
+        Endpoint::Ipc { .. } => true,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,9 @@
+//! `plantd-module-metric`: the metric module as a process.
+
+use std::process::ExitCode;
+
+use plantd_daemon::run_main;
+
+fn main() -> ExitCode {
+    run_main(plantd_module_metric::run)
+}
