@@ -3,7 +3,7 @@
 //!
 //! A [`Client`] asks services by name; a [`Worker`] answers for one. A [`Source`] publishes on a bus; a
 //! [`Sink`] subscribes to one. All of them take several brokers, reconnect by themselves and may be
-//! used from any task of a tokio runtime.
+//! used from any task of a tokio runtime. [`State`] keeps values at the state service, through a client.
 //!
 //! Ask:
 //! ```no_run
@@ -67,6 +67,19 @@
 //! # }
 //! ```
 //!
+//! Keep state:
+//! ```no_run
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! use plantd_client::{Client, State};
+//!
+//! let client = Client::connect("tcp://127.0.0.1:9797")?;
+//! let plant = State::new(&client).scope("org.example.Plant");
+//! let written = plant.set("pump/1", &true).await?;
+//! plant.set("pump/1", &false).if_version(written.version).await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! # Delivery
 //! Delivery is **at least once**: a worker can die after the effect and before the answer, and the
 //! request is then given to another one. A request that must not be done twice says
@@ -88,7 +101,7 @@
 //! # Features
 //! `zeromq` (default): [`Transport::Zeromq`], which carries the same protocol over the `zeromq` crate.
 //!
-//! What is not here: the state service, and any dialect of Majordomo but MDP/0.3.
+//! What is not here: any dialect of Majordomo but MDP/0.3.
 #![warn(missing_docs)]
 
 mod body;
@@ -102,6 +115,7 @@ mod reply;
 mod request_error;
 mod sink;
 mod source;
+pub mod state;
 mod status;
 mod topic;
 mod topic_set;
@@ -121,6 +135,7 @@ pub use sink::{Gap, Sink, SinkBuilder, SinkClosed, SinkEvent, SubscribeError};
 pub use source::{
     PublicationBuilder, PublishError, Source, SourceBuilder, SourceClosed, Unconfirmed,
 };
+pub use state::State;
 pub use status::{BrokerStatus, Status};
 pub use topic::{InvalidTopic, Topic};
 pub use worker::{NobodyWaits, Partials, Request, Served, Worker, WorkerBuilder, WorkerError};

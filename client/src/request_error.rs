@@ -109,8 +109,8 @@ pub enum RequestError {
         /// The broker's words.
         message: String,
     },
-    /// The broker's answer is not what was asked for.
-    #[error("the broker's answer cannot be read: {0}")]
+    /// The answer is not what was asked for.
+    #[error("the answer cannot be read: {0}")]
     InvalidReply(String),
     /// The client's task has ended with its runtime.
     #[error("the client is closed")]

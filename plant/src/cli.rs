@@ -1,6 +1,7 @@
 //! The commands and their options.
 
 mod bench;
+mod state;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -14,6 +15,11 @@ use crate::output::Format;
 use crate::output::units::{parse_duration, parse_timeout};
 
 pub(crate) use bench::{BenchArguments, BenchCommand, BenchRequestArguments, Load};
+pub(crate) use state::{
+    BatchArguments, CasArguments, DeleteArguments, ExportArguments, GetArguments, HistoryArguments,
+    ImportArguments, ListArguments, SetArguments, StateArguments, StateCommand, TouchArguments,
+    ValueArguments, WatchArguments,
+};
 
 /// Calls, serves and looks at the services of a plantd broker
 #[derive(Debug, Parser)]
@@ -79,6 +85,8 @@ pub(crate) enum Command {
     Ping(PingArguments),
     /// Measure an installation under a load
     Bench(BenchArguments),
+    /// Read, write and look after what is kept by scope and key
+    State(StateArguments),
     /// Print the completions for a shell, to be sourced by it
     Completions { shell: Shell },
 }

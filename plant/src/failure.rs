@@ -17,6 +17,8 @@ const NO_WORKER: u8 = 3;
 const TIMEOUT: u8 = 4;
 const WORKER: u8 = 5;
 const NOT_CONNECTED: u8 = 6;
+const NOT_THERE: u8 = 7;
+const MISMATCH: u8 = 8;
 pub(crate) const USAGE: u8 = 64;
 
 /// The exit codes, for the help text.
@@ -28,6 +30,8 @@ Exit codes:
   4   no answer within the timeout
   5   the worker answered with an error, or was lost
   6   the broker is not there
+  7   there is no such scope, key, version or backup
+  8   a key or scope is not as it had to be, and nothing was written
   64  wrong usage";
 
 /// Why a command ends without having done what it was asked for.
@@ -43,6 +47,15 @@ pub(crate) enum Failure {
     Worker {
         service: String,
         error: RequestError,
+    },
+    /// The state service refused, or it is not known what it did.
+    State {
+        subject: String,
+        code: String,
+        message: String,
+        /// The version that a key has instead.
+        present: Option<u64>,
+        exit: StateExit,
     },
     /// The broker is not there, or went away.
     NotConnected { reason: String },
@@ -62,6 +75,16 @@ pub(crate) enum Failure {
     ReaderLeft,
 }
 
+/// What a refusal of the state service means to a script.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum StateExit {
+    NotThere,
+    Mismatch,
+    Usage,
+    Unknown,
+    Other,
+}
+
 /// A failure in JSON.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct FailureJson {
@@ -69,6 +92,8 @@ pub(crate) struct FailureJson {
     message: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     worker_code: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    version: Option<u64>,
 }
 
 impl Failure {
@@ -127,6 +152,7 @@ impl Failure {
             Self::Timeout { .. } | Self::Worker { .. } | Self::Refused(_) => false,
             Self::Usage(_)
             | Self::NoWorker { .. }
+            | Self::State { .. }
             | Self::NotConnected { .. }
             | Self::Several { .. }
             | Self::System { .. }
@@ -144,10 +170,15 @@ impl Failure {
         {
             worker_code = Some(code.clone());
         }
+        let mut version = None;
+        if let Self::State { present, .. } = self {
+            version = *present;
+        }
         FailureJson {
             code: self.word().to_owned(),
             message: self.to_string(),
             worker_code,
+            version,
         }
     }
 
@@ -157,6 +188,13 @@ impl Failure {
             Self::NoWorker { .. } => NO_WORKER,
             Self::Timeout { .. } => TIMEOUT,
             Self::Worker { .. } => WORKER,
+            Self::State { exit, .. } => match exit {
+                StateExit::NotThere => NOT_THERE,
+                StateExit::Mismatch => MISMATCH,
+                StateExit::Usage => USAGE,
+                StateExit::Unknown => TIMEOUT,
+                StateExit::Other => WORKER,
+            },
             Self::NotConnected { .. } => NOT_CONNECTED,
             Self::Several { first, .. } => first.code(),
             Self::Refused(_) | Self::System { .. } | Self::Unfinished(_) => OTHER,
@@ -170,6 +208,7 @@ impl Failure {
             Self::NoWorker { .. } => "no-worker",
             Self::Timeout { .. } => "timeout",
             Self::Worker { error, .. } | Self::Refused(error) => error.code(),
+            Self::State { code, .. } => code,
             Self::NotConnected { .. } => "not-connected",
             Self::Several { first, .. } => first.word(),
             Self::System { .. } => "system",
@@ -205,6 +244,9 @@ impl fmt::Display for Failure {
             Self::Worker { service, error } => {
                 write!(f, "{service}: {}", one_line(&error.to_string()))
             }
+            Self::State {
+                subject, message, ..
+            } => write!(f, "{}: {}", one_line(subject), one_line(message)),
             Self::NotConnected { reason } => write!(
                 f,
                 "{}; start a broker with `plantd`, or name another with --broker",

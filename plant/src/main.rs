@@ -10,6 +10,7 @@ mod output;
 mod ping;
 mod request;
 mod signals;
+mod state;
 mod stopwatch;
 mod worker;
 

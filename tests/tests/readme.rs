@@ -6,6 +6,9 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use plantd_client::{Client, Request, Worker};
+use plantd_daemon::Daemon;
+use plantd_daemon::config::OneOrMore;
+use plantd_daemon::shutdown::Shutdown;
 use plantd_tests::Plant;
 
 /// A Python program of `docs/examples`, made to dial this plant; `None` where pyzmq is not there.
@@ -54,6 +57,35 @@ fn the_client_in_python_prints_the_answer_of_the_echo_service() {
         }
     });
     assert_eq!(String::from_utf8_lossy(&output.stdout), "hello\n");
+    assert!(output.status.success());
+}
+
+#[test]
+fn the_state_in_python_is_kept_and_read() {
+    let plant = Plant::start();
+    let Some(mut client) = example("state.py", &plant) else {
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = plantd_state::Config {
+        db: folder.path().join("state.db"),
+        ..plantd_state::Config::default()
+    };
+    config.broker_endpoint = OneOrMore::one(plant.endpoint().parse().unwrap());
+    let daemon = Daemon::new(Shutdown::new());
+    let output = plant.block_on(async {
+        let running = plantd_state::run(config, daemon.clone());
+        let asking = tokio::task::spawn_blocking(move || client.output());
+        tokio::pin!(running);
+        let output = tokio::select! {
+            _ = &mut running => unreachable!("nobody stops the daemon"),
+            output = asking => output.unwrap().unwrap(),
+        };
+        daemon.shutdown.request();
+        running.await.unwrap();
+        output
+    });
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "{'on': True}\n");
     assert!(output.status.success());
 }
 

@@ -1,6 +1,7 @@
 //! A broker of its own for each test, and `plant` as a process beside it.
 
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::path::Path;
 use std::process::{Child, ChildStdout, Command, ExitStatus, Output, Stdio};
 use std::thread;
 
@@ -49,6 +50,34 @@ impl Broker {
         let mut command = plant(arguments);
         command.env("PLANT_BROKER", &self.endpoint);
         command
+    }
+
+    /// Starts a state daemon with a database in this folder, which ends with the test.
+    pub(crate) fn state(&self, folder: &Path) {
+        let mut sources = Sources::default();
+        let database = folder.join("state.db").display().to_string();
+        sources.environment.extend([
+            (
+                "PLANTD_STATE_BROKER_ENDPOINT".to_owned(),
+                self.endpoint.clone(),
+            ),
+            ("PLANTD_STATE_DB".to_owned(), database),
+        ]);
+        let config = load::<plantd_state::Config>(&sources).unwrap().config;
+        let daemon = Daemon::new(self.shutdown.clone());
+        self.runtime.spawn(plantd_state::run(config, daemon));
+    }
+
+    /// Runs `plant` to its end, with this on its stdin.
+    pub(crate) fn run_with(&self, arguments: &[&str], stdin: &[u8]) -> Ended {
+        let mut command = self.plant(arguments);
+        command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        child.stdin.take().unwrap().write_all(stdin).unwrap();
+        Ended::of(child.wait_with_output().unwrap())
     }
 
     /// Runs `plant` to its end.

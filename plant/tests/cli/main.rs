@@ -5,5 +5,6 @@ mod bench;
 mod harness;
 mod listing;
 mod request;
+mod state;
 mod usage;
 mod worker;

@@ -17,6 +17,10 @@ fn wrong_usage_is_exit_code_64() {
         &["services", "--broker", "tcp://127.0.0.1:0"],
         &["request", "x", "-", "-"],
         &["request", "x", "y", "--raw", "--output", "json"],
+        &["state", "get", "x", "y", "--raw", "--output", "json"],
+        &["state", "set", "x", "y"],
+        &["state", "cas", "x", "y", "latest", "1"],
+        &["state", "watch", "x", "--from", "3", "--snapshot"],
         &[],
     ] {
         let ended = run(arguments);
@@ -37,6 +41,7 @@ fn help_names_every_command_and_the_exit_codes() {
         "broker",
         "ping",
         "bench",
+        "state",
         "completions",
         "Exit codes",
     ] {

@@ -56,7 +56,8 @@ impl Service {
                 row.sequence
             }
         };
-        let mut is_first = watch.from != From::Snapshot;
+        // After a snapshot, too: it is what says that the snapshot is complete.
+        let mut is_first = true;
         loop {
             let _ = head.borrow_and_update();
             let page = self.next_page(watch, at).await;

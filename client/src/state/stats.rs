@@ -1,0 +1,58 @@
+//! What the service counts.
+
+use std::time::{Duration, SystemTime};
+
+use serde::Deserialize;
+
+/// What the service counts of itself. What a later or an older one does not tell is 0 or empty.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "kebab-case", default)]
+#[non_exhaustive]
+pub struct StateStats {
+    /// Scopes that exist.
+    pub scopes: u64,
+    /// Keys in all of them.
+    pub keys: u64,
+    /// Commits since the store was made.
+    pub commits: u64,
+    /// Bytes of the store's file.
+    pub file_bytes: u64,
+    /// Bytes of its write-ahead log.
+    pub wal_bytes: u64,
+    /// Watches that are open.
+    pub watchers: u64,
+    backup_age: Option<f64>,
+    /// The version of SQLite.
+    pub sqlite: String,
+    /// The version of the daemon.
+    pub version: String,
+}
+
+impl StateStats {
+    /// How old the last backup is; `None` if there is none.
+    pub fn backup_age(&self) -> Option<Duration> {
+        self.backup_age
+            .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
+    }
+}
+
+/// What the service counts of a scope.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub struct ScopeStats {
+    /// The sequence of its last change.
+    pub sequence: u64,
+    /// The first change that the history has; 0 if it has none.
+    pub oldest: u64,
+    /// Its keys.
+    pub keys: u64,
+    created: u64,
+}
+
+impl ScopeStats {
+    /// When it was made.
+    pub fn created(&self) -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_nanos(self.created)
+    }
+}

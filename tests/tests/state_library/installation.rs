@@ -1,0 +1,139 @@
+//! A broker and a state daemon that can be stopped, killed and started again, and clients of them.
+
+use std::time::Duration;
+
+use plantd_client::{Client, State, Transport};
+use plantd_daemon::Daemon;
+use plantd_daemon::config::{Settings, Sources, load};
+use plantd_daemon::shutdown::Shutdown;
+use tempfile::TempDir;
+use tokio::task::JoinHandle;
+
+/// The folder of an installation: its socket, and its databases.
+pub(crate) struct Installation {
+    folder: TempDir,
+    transport: Transport,
+    broker: Option<Broker>,
+    daemon: Option<Running>,
+}
+
+struct Broker {
+    running: plantd_broker::Running,
+    shutdown: Shutdown,
+}
+
+/// A state daemon in this process.
+pub(crate) struct Running {
+    shutdown: Shutdown,
+    ended: JoinHandle<Result<(), String>>,
+}
+
+impl Running {
+    pub(crate) async fn stop(self) {
+        self.shutdown.request();
+        self.ended.await.unwrap().unwrap();
+    }
+
+    /// Ends it in the middle of whatever it does.
+    pub(crate) async fn kill(self) {
+        self.ended.abort();
+        // It was killed.
+        let _ = self.ended.await;
+    }
+}
+
+impl Installation {
+    /// Starts a broker and a state daemon.
+    pub(crate) async fn start(transport: Transport) -> Self {
+        let mut installation = Self::without_daemon(transport).await;
+        installation.start_daemon(&[]);
+        installation
+    }
+
+    /// Starts a broker.
+    pub(crate) async fn without_daemon(transport: Transport) -> Self {
+        let mut installation = Self {
+            folder: tempfile::tempdir().unwrap(),
+            transport,
+            broker: None,
+            daemon: None,
+        };
+        installation.start_broker().await;
+        installation
+    }
+
+    /// Where the broker listens; the same after a restart.
+    pub(crate) fn endpoint(&self) -> String {
+        format!("ipc://{}/broker", self.folder.path().display())
+    }
+
+    pub(crate) async fn start_broker(&mut self) {
+        let config = config::<plantd_broker::Config>(&[("ENDPOINT", &self.endpoint())]);
+        let shutdown = Shutdown::new();
+        let daemon = Daemon::new(shutdown.clone());
+        let running = plantd_broker::start(config, &daemon).await.unwrap();
+        self.broker = Some(Broker { running, shutdown });
+    }
+
+    pub(crate) async fn stop_broker(&mut self) {
+        let broker = self.broker.take().unwrap();
+        broker.shutdown.request();
+        broker.running.ended().await.unwrap();
+    }
+
+    pub(crate) fn start_daemon(&mut self, variables: &[(&str, &str)]) {
+        self.daemon = Some(self.daemon("state", variables));
+    }
+
+    /// Starts a daemon with a database of this name.
+    pub(crate) fn daemon(&self, database: &str, variables: &[(&str, &str)]) -> Running {
+        let database = self.folder.path().join(format!("{database}.db"));
+        let endpoint = self.endpoint();
+        let mut all = vec![
+            ("BROKER_ENDPOINT", endpoint.as_str()),
+            ("DB", database.to_str().unwrap()),
+        ];
+        all.extend(variables);
+        let shutdown = Shutdown::new();
+        let daemon = Daemon::new(shutdown.clone());
+        let running = plantd_state::run(config(&all), daemon);
+        let ended = async move { running.await.map_err(|error| format!("{error:#}")) };
+        let ended = tokio::spawn(ended);
+        Running { shutdown, ended }
+    }
+
+    pub(crate) async fn stop_daemon(&mut self) {
+        self.daemon.take().unwrap().stop().await;
+    }
+
+    pub(crate) async fn kill_daemon(&mut self) {
+        self.daemon.take().unwrap().kill().await;
+    }
+
+    /// A client that reconnects soon.
+    pub(crate) fn client(&self) -> Client {
+        let soon = Duration::from_millis(20);
+        Client::builder()
+            .broker(self.endpoint())
+            .transport(self.transport)
+            .reconnect_delays(soon, soon)
+            .connect()
+            .unwrap()
+    }
+
+    pub(crate) fn state(&self) -> State {
+        State::builder(&self.client())
+            .timeout(Duration::from_secs(30))
+            .build()
+    }
+}
+
+fn config<T: Settings>(variables: &[(&str, &str)]) -> T {
+    let name = T::NAME.to_uppercase();
+    let mut sources = Sources::default();
+    let variables = variables
+        .iter()
+        .map(|(key, value)| (format!("PLANTD_{name}_{key}"), (*value).to_owned()));
+    sources.environment.extend(variables);
+    load::<T>(&sources).unwrap().config
+}
