@@ -148,6 +148,7 @@ fn welcome<'a>(broker: &'a Broker, modules: &'a [Module]) -> Welcome<'a> {
     Welcome {
         broker: &broker.client_endpoint,
         broker_health: address(&broker.health),
+        buses: broker.running.buses(),
         modules: modules
             .iter()
             .map(|module| Served {

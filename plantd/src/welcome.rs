@@ -5,8 +5,10 @@ use std::fmt::{self, Write as _};
 use std::io::{self, IsTerminal as _};
 use std::net::SocketAddr;
 
+use plantd_broker::BoundBus;
 use plantd_daemon::VERSION;
 use plantd_daemon::config::LogFormat;
+use plantd_module_echo::Endpoint;
 
 /// What `plant` dials when it is told nothing.
 const DEFAULT_BROKER: &str = "tcp://127.0.0.1:9797";
@@ -16,6 +18,7 @@ const DEFAULT_BROKER: &str = "tcp://127.0.0.1:9797";
 pub(crate) struct Welcome<'a> {
     pub(crate) broker: &'a str,
     pub(crate) broker_health: Option<SocketAddr>,
+    pub(crate) buses: &'a [BoundBus],
     /// The first of them is the one to be asked.
     pub(crate) modules: Vec<Served<'a>>,
 }
@@ -74,6 +77,9 @@ impl Welcome<'_> {
             // Writing to a String cannot fail.
             let _ = writeln!(text, "  {name:<names$}  {place:<places$}  {health}");
         }
+        for bus in self.buses {
+            text.push_str(&row(bus));
+        }
         text.push_str("\nTry in another terminal:\n");
         for command in commands {
             let _ = writeln!(text, "  {command}");
@@ -107,6 +113,17 @@ impl Welcome<'_> {
     }
 }
 
+/// The line of a bus.
+fn row(bus: &BoundBus) -> String {
+    let list = |endpoints: &[Endpoint]| {
+        let texts: Vec<String> = endpoints.iter().map(Endpoint::to_string).collect();
+        texts.join(" ")
+    };
+    let (frontend, backend) = (list(&bus.frontend), list(&bus.backend));
+    let name = format!("bus {}", bus.name);
+    format!("  {name:<12} publish {frontend}  subscribe {backend}\n")
+}
+
 /// Where a part's health is served.
 struct Health(Option<SocketAddr>);
 
@@ -131,6 +148,7 @@ mod tests {
         Welcome {
             broker,
             broker_health: Some(([127, 0, 0, 1], 8081).into()),
+            buses: &[],
             modules: vec![
                 Served {
                     name: "module-echo",

@@ -207,6 +207,10 @@ async fn each_part_reads_its_own_variables() {
 fn what_it_tells_on_a_terminal_has_four_commands_to_try() {
     let mut child = plantd()
         .args(["--log-format", "text", "--log-level", "off"])
+        .env(
+            "PLANTD_BROKER_BUSES",
+            "[{name: metric, frontend: 'tcp://127.0.0.1:0', backend: 'ipc://told.sock'}]",
+        )
         .spawn()
         .unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
@@ -222,6 +226,8 @@ fn what_it_tells_on_a_terminal_has_four_commands_to_try() {
         "bus --broker tcp://127.0.0.1:",
         "services --broker",
         "curl http://127.0.0.1:",
+        "bus metric   publish tcp://127.0.0.1:",
+        "  subscribe ipc://told.sock\n",
     ] {
         assert!(told.contains(command), "{told}");
     }

@@ -59,10 +59,22 @@ impl Wire {
         self.handshake_after_greeting();
     }
 
+    /// Does the whole handshake as a socket of this type that greets as 3 and this minor version.
+    #[track_caller]
+    pub fn handshake_as(&mut self, socket_type: &str, minor: u8) {
+        self.write(&Self::greeting(3, minor));
+        self.finish_handshake(socket_type);
+    }
+
     /// Does the rest of the handshake as a DEALER.
     #[track_caller]
     pub fn handshake_after_greeting(&mut self) {
-        self.write(&Self::ready("DEALER"));
+        self.finish_handshake("DEALER");
+    }
+
+    #[track_caller]
+    fn finish_handshake(&mut self, socket_type: &str) {
+        self.write(&Self::ready(socket_type));
         let mut greeting = [0; 64];
         self.stream
             .read_exact(&mut greeting)
@@ -168,7 +180,9 @@ impl Wire {
             .expect("the system lets a socket reset");
     }
 
-    fn read_frame(&mut self) -> (u8, Vec<u8>) {
+    /// Waits for a frame, and returns its flags and its content.
+    #[track_caller]
+    pub fn read_frame(&mut self) -> (u8, Vec<u8>) {
         let mut head = [0; 2];
         self.stream.read_exact(&mut head).expect("a frame comes");
         let length = if head[0] & 2 == 0 {

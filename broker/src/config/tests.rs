@@ -128,3 +128,74 @@ limits: {frame: 1KiB, body: 2KiB, body_frames: 3, client_requests: 4, client_byt
     };
     assert_eq!(core, expected);
 }
+
+#[test]
+fn three_buses_are_there_unless_others_are_named() {
+    let names = |text: &str| {
+        let buses = with_file(text).unwrap().config.buses;
+        buses.into_iter().map(|bus| bus.name).collect::<Vec<_>>()
+    };
+    assert_eq!(names(""), ["metric", "event", "state"]);
+    assert_eq!(names("buses: []"), [""; 0]);
+    let one = "buses: [{name: one, frontend: 'ipc:///tmp/f', backend: ['tcp://127.0.0.1:0', 'ipc:///tmp/b']}]";
+    assert_eq!(names(one), ["one"]);
+}
+
+#[test]
+fn every_fault_of_a_bus_is_told_with_its_key() {
+    let text = "
+endpoint: tcp://127.0.0.1:1
+buses:
+  - {name: one, frontend: 'tcp://127.0.0.1:2', backend: 'tcp://127.0.0.1:1'}
+  - {name: one, frontend: 'tcp://127.0.0.1:2', backend: 'tcp://*:3', capture: 'tcp://127.0.0.1:4'}
+  - {name: 'a b', frontend: 'tcp://127.0.0.1:0', backend: 'tcp://127.0.0.1:0', retain_topics: 0,
+     max_message: 0, max_frames: 0, subscriptions: 0}
+";
+    let refusal = with_file(text).unwrap_err();
+    for key in [
+        "buses[0].backend",
+        "buses[1].name",
+        "buses[1].frontend",
+        "buses[1].backend",
+        "buses[2].name",
+        "buses[2].retain_topics",
+        "buses[2].max_message",
+        "buses[2].max_frames",
+        "buses[2].subscriptions",
+    ] {
+        assert!(refusal.contains(key), "{key} in {refusal}");
+    }
+    assert!(refusal.contains("    allow_anonymous: true"), "{refusal}");
+    let unknown = "buses: [{name: a, frontend: 'ipc:///f', backend: 'ipc:///b', retian: last}]";
+    assert!(with_file(unknown).unwrap_err().contains("buses[0].retian"));
+}
+
+#[test]
+fn the_keys_of_a_bus_reach_its_state_machine_and_its_transport() {
+    let text = "
+limits: {outbox_max: 9MiB}
+buses: [{name: a, frontend: 'ipc:///f', backend: 'ipc:///b', retain: last, retain_topics: 1, retain_bytes: 2,
+         outbox: 3, max_message: 4, max_frames: 5, subscriptions: 6}]";
+    let config = with_file(text).unwrap().config;
+    let bus = &config.buses[0];
+    let expected = crate::bus::machine::Config {
+        name: "a".to_owned(),
+        retain: Some(crate::bus::machine::RetainLimits {
+            topics: 1,
+            bytes: 2,
+        }),
+        outbox_bytes: 3,
+        publisher_outbox_bytes: 9 << 20,
+        subscriptions: 6,
+        topic_bytes: 255,
+        upstream_topics: 65_536,
+    };
+    assert_eq!(bus.to_machine(&config.limits), expected);
+    let transport = bus.to_transport();
+    let limits = (
+        transport.frame_bytes,
+        transport.message_bytes,
+        transport.frames,
+    );
+    assert_eq!(limits, (4, 4 + 9 * 5, 5));
+}

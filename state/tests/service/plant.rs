@@ -18,8 +18,8 @@ pub(crate) struct Broker {
 
 impl Broker {
     pub(crate) async fn start() -> Self {
-        let config =
-            config::<plantd_broker::Config>("BROKER", &[("ENDPOINT", "tcp://127.0.0.1:0")]);
+        let variables = [("ENDPOINT", "tcp://127.0.0.1:0"), ("BUSES", "[]")];
+        let config = config::<plantd_broker::Config>("BROKER", &variables);
         let shutdown = Shutdown::new();
         let daemon = Daemon::new(shutdown.clone());
         let running = plantd_broker::start(config, &daemon).await.unwrap();

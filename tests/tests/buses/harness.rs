@@ -2,7 +2,7 @@
 
 use plantd_broker::{BusKeys, Config};
 use plantd_daemon::config::OneOrMore;
-use plantd_tests::{Deadline, PATIENCE, Plant};
+use plantd_tests::{Deadline, PATIENCE, Plant, Wire};
 
 /// A broker with one bus on free ports.
 pub(crate) struct Bus {
@@ -90,10 +90,67 @@ impl Bus {
         socket
     }
 
+    /// A raw peer of the backend, which greets as this minor version of ZMTP 3.
+    pub(crate) fn raw_subscriber(&self, minor: u8) -> Wire {
+        let mut wire = Wire::connect(&self.backend());
+        wire.handshake_as("SUB", minor);
+        wire
+    }
+
+    /// A raw peer of the frontend.
+    pub(crate) fn raw_publisher(&self, minor: u8) -> Wire {
+        let mut wire = Wire::connect(&self.frontend());
+        wire.handshake_as("PUB", minor);
+        wire
+    }
+
+    /// Publishes `["sync"]` until one has passed: by then a publisher filters by what is subscribed.
+    pub(crate) fn synchronise(&self, mut publish: impl FnMut()) {
+        let deadline = Deadline::start();
+        let before = self.count("bus_messages_total");
+        while self.count("bus_messages_total") == before {
+            assert!(!deadline.has_passed(), "nothing passes");
+            publish();
+            std::thread::yield_now();
+        }
+    }
+
     /// A metric of this bus.
     pub(crate) fn count(&self, metric: &str) -> u64 {
         let reading = self.plant.metrics();
         reading.value(&format!("{metric}{{bus=\"test\"}}"))
+    }
+
+    /// How many peers are connected to a side.
+    pub(crate) fn peers(&self, side: &str) -> u64 {
+        let reading = self.plant.metrics();
+        reading.value(&format!("bus_peers{{bus=\"test\",side=\"{side}\"}}"))
+    }
+
+    #[track_caller]
+    pub(crate) fn until_peers(&self, side: &str, expected: u64) {
+        let deadline = Deadline::start();
+        while self.peers(side) != expected {
+            assert!(!deadline.has_passed(), "{side} has {}", self.peers(side));
+            std::thread::yield_now();
+        }
+    }
+
+    /// Waits until a publisher that connects is asked for exactly these topics.
+    #[track_caller]
+    pub(crate) fn until_asked(&self, topics: &[&str]) {
+        let asked = topics.iter().map(|topic| [&[1], topic.as_bytes()].concat());
+        let expected: Vec<Vec<u8>> = asked.collect();
+        let deadline = Deadline::start();
+        loop {
+            let mut publisher = self.raw_publisher(0);
+            let mut asked: Vec<Vec<u8>> = topics.iter().map(|_| publisher.read_frame().1).collect();
+            asked.sort();
+            if asked == expected {
+                return;
+            }
+            assert!(!deadline.has_passed(), "asked for {asked:?}");
+        }
     }
 
     #[track_caller]
@@ -113,6 +170,17 @@ impl Bus {
 /// Sends a message.
 pub(crate) fn send(socket: &zmq::Socket, frames: &[&[u8]]) {
     socket.send_multipart(frames, 0).unwrap();
+}
+
+/// A subscription as a message, as before ZMTP 3.1.
+pub(crate) fn subscription_message(topic: &[u8]) -> Vec<u8> {
+    [&[0, topic.len() as u8 + 1, 1], topic].concat()
+}
+
+/// A subscription as a command.
+pub(crate) fn subscription_command(name: &str, topic: &[u8]) -> Vec<u8> {
+    let body = [&[name.len() as u8], name.as_bytes(), topic].concat();
+    [&[4, body.len() as u8], &body[..]].concat()
 }
 
 /// Receives a message.

@@ -130,3 +130,28 @@ fn refused<T: Settings>(variables: &BTreeMap<String, String>) -> Vec<String> {
         .into_iter()
         .collect()
 }
+
+#[test]
+fn the_buses_that_there_are_by_default_are_listed_with_their_ports() {
+    let document = read("docs/protocol.md");
+    let (_, after) = document.split_once("<!-- buses -->\n\n").expect("a table");
+    let rows = after.lines().take_while(|line| line.starts_with('|'));
+    let listed: Vec<String> = rows.skip(2).map(str::to_owned).collect();
+    let buses = plantd_broker::Config::default().buses;
+    let rows = buses.iter().map(|bus| {
+        let endpoints = [
+            Some(&bus.frontend),
+            Some(&bus.backend),
+            bus.capture.as_ref(),
+        ];
+        let endpoints = endpoints.into_iter().flatten().flat_map(|list| list.iter());
+        let ports = endpoints.map(|endpoint| {
+            let endpoint = endpoint.to_string();
+            let port = endpoint.strip_prefix("tcp://127.0.0.1:");
+            port.expect("a port of this machine").to_owned()
+        });
+        let ports: Vec<String> = ports.collect();
+        format!("| {} | {} |", bus.name, ports.join(" | "))
+    });
+    assert_eq!(listed, rows.collect::<Vec<_>>());
+}
