@@ -78,9 +78,6 @@ pub async fn start(config: Config, daemon: &Daemon) -> Result<Running, StartErro
     let (done, ended) = oneshot::channel();
     let (controls, wishes) = mpsc::unbounded_channel();
     let drain_after = drain_deadline(config.shared.shutdown_timeout.into());
-    let runtime = runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
     let part = Span::current();
     let limits = &config.limits;
     let shared = Shared {
@@ -93,6 +90,10 @@ pub async fn start(config: Config, daemon: &Daemon) -> Result<Running, StartErro
         false => Some(bus::start(&config, shared.clone(), daemon).await?),
     };
     let bus_reports = bus_plane.as_ref().map(|plane| plane.reports.clone());
+    // Last, since a runtime cannot be dropped here once something else fails.
+    let runtime = runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
     thread::Builder::new()
         .name("data-plane".to_owned())
         .spawn(move || {

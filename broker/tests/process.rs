@@ -364,3 +364,50 @@ fn a_unix_socket_that_a_killed_broker_left_is_taken_over() {
     broker.signal("TERM");
     assert_eq!(broker.exit_code(), Some(0));
 }
+
+#[test]
+fn buses_are_told_in_the_log_and_have_a_health_and_metrics() {
+    let buses = "[{name: one, frontend: 'tcp://127.0.0.1:0', backend: 'tcp://127.0.0.1:0'}]";
+    let mut broker = Running::start(&["--buses", buses]);
+    let told = broker.line_of("broker.bus");
+    assert_eq!(told["fields"]["bus"], "one");
+    let endpoint = |side: &str| told["fields"][side].as_str().unwrap().to_owned();
+    assert_eq!(endpoint("capture"), "");
+    let context = zmq::Context::new();
+    let subscriber = context.socket(zmq::SUB).unwrap();
+    subscriber.set_rcvtimeo(PATIENCE_MS).unwrap();
+    subscriber.set_subscribe(b"t").unwrap();
+    subscriber.connect(&endpoint("backend")).unwrap();
+    let publisher = context.socket(zmq::XPUB).unwrap();
+    publisher.set_linger(0).unwrap();
+    publisher.connect(&endpoint("frontend")).unwrap();
+    publisher.set_rcvtimeo(PATIENCE_MS).unwrap();
+    assert_eq!(publisher.recv_bytes(0).unwrap(), b"\x01t");
+    publisher.send("topic", 0).unwrap();
+    assert_eq!(subscriber.recv_bytes(0).unwrap(), b"topic");
+
+    let (status, health) = broker.get("/healthz");
+    assert_eq!(status, 200);
+    assert!(
+        health.contains(r#""name":"buses","status":"UP""#),
+        "{health}"
+    );
+    let (_, metrics) = broker.get("/metrics");
+    assert!(metrics.contains("plantd_broker_bus_peers{bus=\"one\",side=\"backend\"} 1\n"));
+    broker.signal("TERM");
+    assert_eq!(broker.exit_code(), Some(0));
+}
+
+#[test]
+fn a_taken_port_of_a_bus_is_named_with_its_side_and_exits_1() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let endpoint = format!("tcp://{}", taken.local_addr().unwrap());
+    let buses = format!("[{{name: one, frontend: 'tcp://127.0.0.1:0', backend: '{endpoint}'}}]");
+    let output = finished(&[&ANY_PORT[..], &["--buses", &buses]].concat());
+    assert_eq!(output.status.code(), Some(1));
+    let log = text(&output.stdout);
+    assert!(
+        log.contains("the backend of the bus one") && log.contains(&endpoint),
+        "{log}"
+    );
+}

@@ -23,8 +23,8 @@ const GATHERED_BYTES: usize = 4096;
 /// The size at which a buffer of such copies is closed.
 const GATHER_BYTES: usize = 64 * 1024;
 /// A chunk that is less than one part in this many of what it keeps alive is copied when it has
-/// to wait.
-const HELD_FRACTION: usize = 4;
+/// to wait: an outbox is to hold little more than what it writes.
+const HELD_FRACTION: usize = 2;
 
 /// What is to be written to one peer.
 ///
