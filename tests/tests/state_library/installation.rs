@@ -68,7 +68,10 @@ impl Installation {
     }
 
     pub(crate) async fn start_broker(&mut self) {
-        let config = config::<plantd_broker::Config>(&[("ENDPOINT", &self.endpoint())]);
+        let endpoint = self.endpoint();
+        // None, since those of the default have fixed ports.
+        let variables = [("ENDPOINT", endpoint.as_str()), ("BUSES", "[]")];
+        let config = config::<plantd_broker::Config>(&variables);
         let shutdown = Shutdown::new();
         let daemon = Daemon::new(shutdown.clone());
         let running = plantd_broker::start(config, &daemon).await.unwrap();

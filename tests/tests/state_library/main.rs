@@ -3,6 +3,7 @@
 
 mod installation;
 mod once;
+mod upkeep;
 mod values;
 mod watching;
 

@@ -21,10 +21,11 @@ const SCOPE: &str = "org.example.Plant";
 async fn versions(watch: &mut Watch, count: usize) -> Vec<u64> {
     let mut versions = Vec::new();
     while versions.len() < count {
-        match watch.next().await.unwrap().unwrap() {
-            WatchItem::Change(change) => versions.push(change.version),
-            other => panic!("a change: {other:?}"),
-        }
+        let item = watch.next().await.unwrap().unwrap();
+        let WatchItem::Change(change) = item else {
+            panic!("a change: {item:?}");
+        };
+        versions.push(change.version);
     }
     versions
 }
