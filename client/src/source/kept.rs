@@ -283,3 +283,6 @@ impl Wanted {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
