@@ -102,7 +102,10 @@ fn what_is_published_without_a_broker_is_sent_to_the_first() {
     scene.answer(0, mark);
     assert!(scene.kept.is_read(2));
     assert_eq!(scene.kept.unread(), 0);
-    assert_eq!(scene.kept.release(), scene.kept.bytes + 2 * (OVERHEAD_BYTES + 1 + 102));
+    assert_eq!(
+        scene.kept.release(),
+        scene.kept.bytes + 2 * (OVERHEAD_BYTES + 1 + 102)
+    );
     assert_eq!((scene.count(), scene.kept.bytes), (0, 0));
 }
 
