@@ -1,6 +1,7 @@
 //! The commands and their options.
 
 mod bench;
+mod bus;
 mod state;
 
 use std::path::PathBuf;
@@ -15,6 +16,9 @@ use crate::output::Format;
 use crate::output::units::{parse_duration, parse_timeout};
 
 pub(crate) use bench::{BenchArguments, BenchCommand, BenchRequestArguments, Load};
+pub(crate) use bus::{
+    BusArguments, BusChoice, BusCommand, PubArguments, Shown, SubArguments, TopArguments,
+};
 pub(crate) use state::{
     BatchArguments, CasArguments, DeleteArguments, ExportArguments, GetArguments, HistoryArguments,
     ImportArguments, ListArguments, SetArguments, StateArguments, StateCommand, TouchArguments,
@@ -32,7 +36,7 @@ pub(crate) struct Cli {
 }
 
 /// What every command understands.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Options of every command")]
 pub(crate) struct Options {
     /// A broker, tcp://host:port or ipc://path; of several, any one answers
@@ -83,6 +87,8 @@ pub(crate) enum Command {
     Broker,
     /// Measure the round trip to the broker
     Ping(PingArguments),
+    /// Subscribe to buses, and publish on them
+    Bus(BusArguments),
     /// Measure an installation under a load
     Bench(BenchArguments),
     /// Read, write and look after what is kept by scope and key

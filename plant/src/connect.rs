@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use plantd_client::{Client, RequestError, ServiceName, Status};
+use plantd_client::{Client, Endpoint, RequestError, ServiceName, Status};
 
 use crate::cli::Options;
 use crate::failure::Failure;
@@ -25,6 +25,14 @@ impl Options {
     /// How long to wait for an answer.
     pub(crate) fn request_timeout(&self) -> Duration {
         self.timeout.unwrap_or(REQUEST_TIMEOUT)
+    }
+
+    /// The same options with one broker.
+    pub(crate) fn with_broker(&self, broker: Endpoint) -> Self {
+        Self {
+            broker: vec![broker],
+            ..self.clone()
+        }
     }
 
     /// The brokers as one text, for people.

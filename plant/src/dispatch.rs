@@ -3,7 +3,7 @@
 use crate::cli::{Cli, Command};
 use crate::failure::Failure;
 use crate::output::Output;
-use crate::{bench, cli, listing, ping, request, state, worker};
+use crate::{bench, bus, cli, listing, ping, request, state, worker};
 
 #[tokio::main(flavor = "current_thread")]
 pub(crate) async fn run(cli: Cli, output: &mut Output) -> Result<(), Failure> {
@@ -15,6 +15,7 @@ pub(crate) async fn run(cli: Cli, output: &mut Output) -> Result<(), Failure> {
         Command::Workers { service } => listing::workers(&options, service, output).await,
         Command::Broker => listing::broker(&options, output).await,
         Command::Ping(arguments) => ping::run(&options, &arguments, output).await,
+        Command::Bus(arguments) => bus::run(&options, arguments, output).await,
         Command::Bench(arguments) => bench::run(&options, arguments, output).await,
         Command::State(arguments) => state::run(&options, arguments, output).await,
         Command::Completions { shell } => output.bytes(&cli::completions(shell)),

@@ -88,7 +88,7 @@ pub(crate) async fn broker(options: &Options, output: &mut Output) -> Result<(),
     }
 }
 
-fn read<T: DeserializeOwned>(data: Value) -> Result<T, Failure> {
+pub(crate) fn read<T: DeserializeOwned>(data: Value) -> Result<T, Failure> {
     serde_json::from_value(data)
         .map_err(|error| Failure::Refused(RequestError::InvalidReply(error.to_string())))
 }
@@ -141,7 +141,7 @@ fn workers_text(listing: &Workers) -> String {
 }
 
 /// A table, and how many rows the broker left out.
-fn with_rest<const N: usize>(table: &Table<N>, total: usize, listed: usize) -> String {
+pub(crate) fn with_rest<const N: usize>(table: &Table<N>, total: usize, listed: usize) -> String {
     match total.saturating_sub(listed) {
         0 => table.to_string(),
         rest => format!("{table}\n… and {rest} more"),

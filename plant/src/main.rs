@@ -1,10 +1,12 @@
 //! `plant`: calls, serves and looks at the services of a plantd broker.
 
 mod bench;
+mod bus;
 mod cli;
 mod connect;
 mod dispatch;
 mod failure;
+mod input;
 mod listing;
 mod output;
 mod ping;

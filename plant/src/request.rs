@@ -1,6 +1,5 @@
 //! `request`: asks a service, once or often, and prints what it answers.
 
-mod body;
 mod repeat;
 mod stream;
 
@@ -12,6 +11,7 @@ use plantd_client::{Body, Client, Reply, RequestBuilder, RequestError, ServiceNa
 use crate::cli::{Options, RequestArguments, Retry};
 use crate::connect::{connect, nobody_serves};
 use crate::failure::Failure;
+use crate::input::read_body;
 use crate::output::body::readable;
 use crate::output::{Format, Output};
 
@@ -48,7 +48,7 @@ pub(crate) async fn run(
         }
         Format::Json => Style::Json,
     };
-    let body = body::read(&arguments.body, &arguments.file)?;
+    let body = read_body(&arguments.body, &arguments.file)?;
     let request = Arc::new(Request {
         client: connect(options).await?,
         service: arguments.service,

@@ -14,18 +14,25 @@ use tokio::runtime::{self, Runtime};
 /// A broker on a free port, which ends with the test.
 pub(crate) struct Broker {
     pub(crate) endpoint: String,
+    pub(crate) running: plantd_broker::Running,
     pub(crate) runtime: Runtime,
     shutdown: Shutdown,
 }
 
 impl Broker {
+    /// A broker without buses.
     pub(crate) fn start() -> Self {
+        Self::with_buses("[]")
+    }
+
+    /// A broker with these buses, in YAML.
+    pub(crate) fn with_buses(buses: &str) -> Self {
         let mut sources = Sources::default();
         let endpoint = (
             "PLANTD_BROKER_ENDPOINT".to_owned(),
             "tcp://127.0.0.1:0".to_owned(),
         );
-        let buses = ("PLANTD_BROKER_BUSES".to_owned(), "[]".to_owned());
+        let buses = ("PLANTD_BROKER_BUSES".to_owned(), buses.to_owned());
         sources.environment.extend([endpoint, buses]);
         let config = load::<plantd_broker::Config>(&sources).unwrap().config;
         let runtime = runtime::Builder::new_multi_thread()
@@ -40,6 +47,7 @@ impl Broker {
             .unwrap();
         Self {
             endpoint: running.endpoints()[0].to_string(),
+            running,
             runtime,
             shutdown,
         }

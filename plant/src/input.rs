@@ -1,4 +1,4 @@
-//! The body of a request, from arguments, stdin and files.
+//! What is sent, from arguments, stdin and files.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -15,7 +15,7 @@ const STDIN: &str = "-";
 const MAX_BYTES: u64 = 16 * 1024 * 1024;
 
 /// Reads the frames in the order of the arguments, files last; none of them is one empty frame.
-pub(super) fn read(arguments: &[String], files: &[PathBuf]) -> Result<Body, Failure> {
+pub(crate) fn read_body(arguments: &[String], files: &[PathBuf]) -> Result<Body, Failure> {
     read_with(arguments, files, &mut io::stdin().lock())
 }
 
