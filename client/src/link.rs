@@ -48,6 +48,18 @@ pub enum Transport {
     Zeromq,
 }
 
+impl Transport {
+    /// Whether a publisher is told what its brokers' sinks are subscribed to. The `zeromq` crate keeps
+    /// it for itself, and leaves out what is not wanted.
+    pub(crate) fn tells_subscriptions(self) -> bool {
+        match self {
+            Self::Plantd => true,
+            #[cfg(feature = "zeromq")]
+            Self::Zeromq => false,
+        }
+    }
+}
+
 /// What the connections of one task are at their brokers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Role {

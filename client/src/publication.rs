@@ -1,7 +1,7 @@
 //! What is published: how it is written, and read from whatever publisher.
 //!
 //! Three forms are read. Which one a message has is decided by its bytes alone
-//! (`docs/protocol.md`, "What is published"):
+//! (`docs/protocol.md`, "Publications"):
 //!
 //! - `[topic, header, body+]`, where the second frame is a header in every particular;
 //! - one frame that is a topic and then JSON, as the Go plantd publishes;

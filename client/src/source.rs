@@ -301,7 +301,7 @@ impl SourceBuilder {
             Uplinks::new(brokers, self.transport, Role::Publisher, self.reconnect);
         let (commands, receiver) = mpsc::unbounded_channel();
         let kept_bytes = Arc::new(AtomicUsize::new(0));
-        let kept = Kept::new(self.buffer_bytes);
+        let kept = Kept::new(self.buffer_bytes, self.transport.tells_subscriptions());
         tokio::spawn(Owner::new(uplinks, kept, kept_bytes.clone()).run(receiver));
         Ok(Source {
             commands,

@@ -68,6 +68,26 @@ fn a_header_has_these_bytes() {
     );
 }
 
+/// The one that stands in the document.
+#[test]
+fn the_documented_header_is_one() {
+    let document = include_str!("../../../docs/protocol.md");
+    let octets = document.split("# Publications").nth(1).unwrap();
+    let octets = octets.split("```").nth(1).unwrap();
+    let mut frame = Vec::new();
+    for (index, part) in octets.split('"').enumerate() {
+        if index % 2 == 1 {
+            frame.extend_from_slice(part.as_bytes());
+            continue;
+        }
+        let digits = part.split_whitespace();
+        frame.extend(digits.map(|octet| u8::from_str_radix(octet, 16).unwrap()));
+    }
+    let properties = Properties::default().with("unit", "kPa1");
+    let header = PublicationHeader::parse(&frame.into());
+    assert_eq!(header, Some(self::header(properties)));
+}
+
 #[test]
 fn a_body_without_frames_becomes_one_empty_frame() {
     let message = published(&header(Properties::default()), &Message::EMPTY);

@@ -64,6 +64,8 @@ pub(super) struct Kept {
     safe: u64,
     bytes: usize,
     limit_bytes: usize,
+    /// Whether brokers tell what is wanted.
+    knows_subscriptions: bool,
     links: BTreeMap<ConnectionKey, Link>,
 }
 
@@ -96,13 +98,15 @@ enum Wanted {
 }
 
 impl Kept {
-    pub(super) fn new(limit_bytes: usize) -> Self {
+    /// Keeps up to so much. Where subscriptions are not told, everything is sent.
+    pub(super) fn new(limit_bytes: usize, knows_subscriptions: bool) -> Self {
         Self {
             entries: VecDeque::new(),
             first: 0,
             safe: 0,
             bytes: 0,
             limit_bytes,
+            knows_subscriptions,
             links: BTreeMap::new(),
         }
     }
@@ -126,7 +130,10 @@ impl Kept {
             sent_bytes: 0,
             mark_at: None,
             mark: None,
-            wanted: Wanted::Topics(TopicSet::default()),
+            wanted: match self.knows_subscriptions {
+                true => Wanted::Topics(TopicSet::default()),
+                false => Wanted::Everything,
+            },
             filters_from: None,
         };
         self.links.insert(key, link);

@@ -1,8 +1,10 @@
 //! Sources and sinks over buses: libzmq's proxy, and ours; over both transports.
 #![expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
+mod account;
 mod flush;
 mod foreign;
+mod ours;
 mod passing;
 mod trouble;
 

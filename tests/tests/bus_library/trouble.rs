@@ -1,69 +1,9 @@
 //! Brokers that come late, go, come back, and are several.
 
-use std::time::Duration;
-
-use plantd_client::{PublishError, Sink, SinkEvent, Source, Transport};
+use plantd_client::{PublishError, Sink, Source, Transport};
 use plantd_tests::Proxy;
 
-use crate::{TRANSPORTS, meet, next, number, sink, soon, source};
-
-/// What became of everything that was published on one topic since the first that came.
-#[derive(Debug, Default)]
-struct Account {
-    first: u64,
-    /// The sequence of the last that came.
-    last: u64,
-    came: u64,
-    missed: u64,
-}
-
-impl Account {
-    /// Takes what a sink gives, and checks that nothing stands twice and nothing is left out.
-    fn take(&mut self, event: SinkEvent) -> Option<String> {
-        match event {
-            SinkEvent::Message(publication) => {
-                let sequence = publication.header.unwrap().sequence;
-                if self.first == 0 {
-                    self.first = sequence;
-                    self.last = sequence - 1;
-                }
-                assert_eq!(sequence, self.last + 1);
-                self.last = sequence;
-                self.came += 1;
-                Some(publication.body.text().unwrap().to_owned())
-            }
-            SinkEvent::Gap(gap) => {
-                assert_eq!(gap.first, self.last + 1);
-                self.last += gap.missed;
-                self.missed += gap.missed;
-                None
-            }
-        }
-    }
-
-    /// Publishes this body until it comes; how often it was.
-    async fn until(&mut self, source: &Source, sink: &mut Sink, topic: &str, body: &str) -> u64 {
-        let mut published = 0;
-        loop {
-            source.publish(topic, body).unwrap();
-            published += 1;
-            let came = async {
-                loop {
-                    let event = sink.next().await.unwrap();
-                    if self.take(event).as_deref() == Some(body) {
-                        break;
-                    }
-                }
-            };
-            if tokio::time::timeout(Duration::from_millis(50), came)
-                .await
-                .is_ok()
-            {
-                return published;
-            }
-        }
-    }
-}
+use crate::{TRANSPORTS, account::Account, meet, next, number, sink, soon, source};
 
 #[tokio::test]
 async fn what_was_published_before_the_broker_was_there_is_not_lost() {

@@ -27,7 +27,7 @@ fn start() -> Instant {
 impl Scene {
     fn new() -> Self {
         Self {
-            kept: Kept::new(LIMIT),
+            kept: Kept::new(LIMIT, true),
             now: start(),
             published: 0,
             sent: BTreeMap::new(),
@@ -128,6 +128,16 @@ fn everything_is_sent_for_a_second_after_the_first_answer() {
     scene.publish("a");
     scene.publish("b");
     assert_eq!(scene.send(0), [4]);
+}
+
+#[test]
+fn everything_is_sent_where_subscriptions_are_not_told() {
+    let mut scene = Scene::new();
+    scene.kept = Kept::new(LIMIT, false);
+    scene.open(0);
+    scene.now += UNFILTERED * 10;
+    scene.publish("a");
+    assert_eq!(scene.send(0), [1]);
 }
 
 #[test]
