@@ -19,6 +19,7 @@ mod output;
 mod peer;
 mod planted;
 mod request;
+mod rooms;
 mod service;
 #[cfg(test)]
 mod tests;

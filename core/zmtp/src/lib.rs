@@ -57,7 +57,7 @@ pub use connection::{
 pub use endpoint::{Endpoint, EndpointError};
 pub use incoming::Incoming;
 pub use listener::{Listener, RemoteAddress};
-pub use message::{Frames, Message, encoded_frame_bytes};
+pub use message::{Frames, Kept, Message, encoded_frame_bytes};
 pub use outgoing::Batch;
 pub use run::{Part, Parts, Run};
 pub use session::{

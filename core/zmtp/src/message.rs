@@ -1,8 +1,12 @@
 //! A ZMTP message as its encoded frames.
 
+mod kept;
+
 use std::fmt;
 
 use bytes::{BufMut, Bytes};
+
+pub use kept::Kept;
 
 use crate::frame::{self, FrameHeader, LONG_HEADER_BYTES, SHORT_HEADER_BYTES};
 
@@ -17,7 +21,7 @@ const HELD_FRACTION: usize = 4;
 ///
 /// Received messages are slices of the buffer that they were read into, and their frames are
 /// found by walking the encoding, so that neither receiving, nor looking at frames, nor cloning
-/// allocates. [`Message::into_held`] is for whoever keeps one for longer than a turn.
+/// allocates. [`Kept`] and [`Message::into_held`] are for whoever keeps one for longer than a turn.
 ///
 /// The default is a message of no frames, which cannot be sent and stands for "no body".
 /// Two messages are equal if their encodings are.

@@ -74,8 +74,8 @@ fn only_libraries_are_imported() {
     assert_none(complaints);
 }
 
-/// What Majordomo knows of ZMTP: a message, and how its frames are walked.
-const OF_ZMTP: [&str; 2] = ["Message", "Frames"];
+/// What Majordomo knows of ZMTP: a message, how its frames are walked, and how it is kept.
+const OF_ZMTP: [&str; 3] = ["Message", "Frames", "Kept"];
 
 #[test]
 fn majordomo_knows_of_zmtp_its_message_only() {

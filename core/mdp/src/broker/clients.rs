@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use plantd_zmtp::Message;
+use plantd_zmtp::{Kept, Message};
 
 use super::output::{CloseReason, PeerId};
 use super::peer::{ClientPeer, Peer, Side};
@@ -148,7 +148,7 @@ impl Broker {
         let request = self.requests.get_mut(key)?;
         let asker = request.asker.take()?;
         let held_bytes = std::mem::take(&mut request.held_bytes);
-        request.body = Message::EMPTY;
+        request.body = Kept::EMPTY;
         request.joined = Vec::new();
         if let State::Queued { .. } = request.state {
             let (service, id) = (request.service, request.id);
@@ -317,9 +317,8 @@ impl Broker {
     ) -> Result<(), Refused> {
         let terms = self.terms(form, &header, now)?;
         self.check_body(&body)?;
-        let received = body.clone();
-        let body = body.into_held();
-        let held_bytes = body.held_bytes();
+        let kept = Kept::from(&body);
+        let held_bytes = kept.held_bytes();
         self.check_room(from, form, service, held_bytes)?;
 
         let service = self.service_of(from, service);
@@ -346,7 +345,7 @@ impl Broker {
             service,
             asker: Some(asker),
             properties: terms.properties,
-            body,
+            body: kept,
             held_bytes,
             deadline: terms.deadline,
             state: State::Unplaced,
@@ -364,7 +363,7 @@ impl Broker {
         self.tally.unanswered += 1;
         self.tally.held_bytes += held_bytes;
         self.refresh_reading(from);
-        self.place(key, Some(received), now);
+        self.place(key, Some(body), now);
         Ok(())
     }
 

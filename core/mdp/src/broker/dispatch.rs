@@ -9,7 +9,8 @@ use slotmap::{Key, KeyData};
 use super::output::PeerId;
 use super::peer::{Peer, Side};
 use super::request::{PastAttempt, RequestKey, State};
-use super::service::{Room, ServiceKey};
+use super::rooms::Room;
+use super::service::ServiceKey;
 use super::{Broker, Drain};
 use crate::command::ToWorker;
 use crate::planted::Bug;
@@ -32,7 +33,7 @@ impl Broker {
             && let Some(room) = service.room.first()
         {
             let worker = room.worker;
-            let body = received.unwrap_or_else(|| request.body.clone());
+            let body = received.unwrap_or_else(|| request.body.message());
             self.assign(key, worker, body, now);
             return;
         }
@@ -69,7 +70,7 @@ impl Broker {
             if request.deadline.is_some_and(|deadline| deadline <= now) {
                 self.fail(key, ErrorCode::Timeout, "the deadline has passed", now);
             } else {
-                let body = request.body.clone();
+                let body = request.body.message();
                 self.assign(key, worker, body, now);
             }
         }
@@ -239,13 +240,7 @@ impl Broker {
             return;
         }
         let service = &mut self.services[worker.service];
-        // In this order a set of one never lets go of its memory.
-        if let Some(room) = room {
-            service.room.insert(room);
-        }
-        if let Some(old) = old {
-            service.room.remove(&old);
-        }
+        service.room.replace(old, room);
     }
 
     pub(super) fn worker_form(&self, peer: PeerId) -> Option<Form> {

@@ -78,9 +78,9 @@ impl Broker {
                 service.queue.is_empty() || service.room.is_empty(),
                 "{name} has both a queue and a worker with room"
             );
-            for room in &service.room {
+            for room in service.room.iter() {
                 let worker = self.peers.get(room.worker).and_then(|peer| peer.worker());
-                assert_eq!(worker.and_then(|worker| worker.room), Some(*room));
+                assert_eq!(worker.and_then(|worker| worker.room), Some(room));
             }
         }
         assert_eq!(self.workerless, workerless);

@@ -3,7 +3,8 @@
 use std::time::{Duration, Instant};
 
 use super::request::RequestKey;
-use super::service::{Room, ServiceKey};
+use super::rooms::Room;
+use super::service::ServiceKey;
 use crate::{Dialect, Form, ServiceName};
 
 /// Where a connection comes from.

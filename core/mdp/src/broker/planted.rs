@@ -48,7 +48,7 @@ impl Broker {
         let mut requests = self.requests.values();
         let taken = requests.find_map(|request| match request.state {
             State::Dispatched { token, .. } if request.service == service => {
-                Some((token, request.id, request.body.clone()))
+                Some((token, request.id, request.body.message()))
             }
             State::Dispatched { .. } | State::Queued { .. } | State::Unplaced => None,
         });

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use plantd_zmtp::Message;
+use plantd_zmtp::{Kept, Message};
 
 use super::output::PeerId;
 use super::service::ServiceKey;
@@ -22,7 +22,7 @@ pub(super) struct Request {
     pub(super) asker: Option<Asker>,
     /// What a worker is told of it, but for what the broker adds.
     pub(super) properties: Properties,
-    pub(super) body: Message,
+    pub(super) body: Kept,
     /// What the request is accounted for, in bytes, while its asker waits.
     pub(super) held_bytes: usize,
     pub(super) deadline: Option<Instant>,

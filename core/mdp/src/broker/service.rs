@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use super::output::PeerId;
 use super::request::RequestKey;
+use super::rooms::Rooms;
 use crate::ServiceName;
 
 slotmap::new_key_type! {
@@ -17,16 +18,8 @@ pub(super) struct Service {
     /// Every registered worker, busy ones too.
     pub(super) workers: BTreeSet<PeerId>,
     /// The workers that may be given a request, the next one first.
-    pub(super) room: BTreeSet<Room>,
+    pub(super) room: Rooms,
     pub(super) queue: Queue,
-}
-
-/// A worker's place among those with room: fewest unanswered, then waiting longest.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Room {
-    pub(super) unanswered: u32,
-    pub(super) since: u64,
-    pub(super) worker: PeerId,
 }
 
 /// A ring of one queue per client: fair between clients, in order within one.
@@ -61,7 +54,7 @@ impl Service {
         Self {
             name,
             workers: BTreeSet::new(),
-            room: BTreeSet::new(),
+            room: Rooms::default(),
             queue: Queue::default(),
         }
     }

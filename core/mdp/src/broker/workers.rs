@@ -116,7 +116,7 @@ impl Broker {
         if let Some(room) = worker.room
             && !self.planted.has(Bug::KeepDeadWorker)
         {
-            service.room.remove(&room);
+            service.room.replace(Some(room), None);
         }
         let last_worker = service.workers.is_empty();
         let event = Event::WorkerLeft {
@@ -176,7 +176,7 @@ impl Broker {
             service: self.services[request.service].name.clone(),
             client: asker.map_or_else(String::new, |peer| peer.origin.address.clone()),
             code: ErrorCode::WorkerLost,
-            body_bytes: request.body.body_bytes(),
+            body_bytes: request.body.message().body_bytes(),
             died: now,
             history: request.history.clone(),
         };
