@@ -35,8 +35,9 @@ lint: ## lint: check format, lints and documentation as CI does
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --locked
 
-bench: ## bench: measure requests beside libzmq, the zeromq crate and NATS (docs/performance.md)
+bench: ## bench: measure requests and buses beside libzmq, the zeromq crate and NATS (docs/performance.md)
 	$(CARGO) run --release --locked --package=plantd-bench -- request
+	$(CARGO) run --release --locked --package=plantd-bench -- bus
 
 run: build ## run: run the Procfile with Overmind, foreman or honcho, whichever is there
 	@if command -v overmind >/dev/null; then OVERMIND_ENV=.env.development exec overmind start; \

@@ -13,14 +13,16 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Requests: rate, CPU of the broker, latency, memory
-    Request(Request),
+    Request(Options),
+    /// A bus: rate and CPU of the broker, and a peer that stands still
+    Bus(Options),
     /// Runs a broker to be measured, until it is killed
     #[command(hide = true)]
     Peer { broker: OwnBroker },
 }
 
 #[derive(Debug, clap::Args)]
-pub(crate) struct Request {
+pub(crate) struct Options {
     /// Runs of each broker, alternating; the table shows medians [default: 7, 1 with --quick]
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     runs: Option<u32>,
@@ -45,9 +47,11 @@ pub(crate) enum OwnBroker {
     LibzmqMdp,
     LibzmqForward,
     ZeromqForward,
+    LibzmqProxy,
+    ZeromqBus,
 }
 
-impl Request {
+impl Options {
     pub(crate) fn runs(&self) -> u32 {
         self.runs.unwrap_or(if self.quick { 1 } else { 7 })
     }

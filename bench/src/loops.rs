@@ -2,7 +2,9 @@
 
 mod libzmq_forward;
 mod libzmq_mdp;
+mod libzmq_proxy;
 mod plantd;
+mod zeromq_bus;
 mod zeromq_forward;
 
 use std::io::{self, Write as _};
@@ -22,23 +24,34 @@ pub(crate) fn run(broker: OwnBroker) -> anyhow::Result<()> {
         OwnBroker::LibzmqMdp => libzmq_mdp::run(),
         OwnBroker::LibzmqForward => libzmq_forward::run(),
         OwnBroker::ZeromqForward => zeromq_forward::run(),
+        OwnBroker::LibzmqProxy => libzmq_proxy::run(),
+        OwnBroker::ZeromqBus => zeromq_bus::run(),
     }
 }
 
-/// Tells who started this process where the broker listens.
-fn announce(endpoint: &str) -> io::Result<()> {
-    let address = endpoint.trim_start_matches("tcp://");
-    writeln!(io::stdout(), "{LISTENING}{address}")
+/// Tells who started this process where the broker listens: one address, or a bus's two sides.
+fn announce(endpoints: &[String]) -> io::Result<()> {
+    let addresses = endpoints.iter();
+    let addresses: Vec<&str> = addresses
+        .map(|endpoint| endpoint.trim_start_matches("tcp://"))
+        .collect();
+    writeln!(io::stdout(), "{LISTENING}{}", addresses.join(" "))
 }
 
 /// A libzmq ROUTER on a free port, that drops nothing.
 fn router() -> anyhow::Result<zmq::Socket> {
-    let socket = zmq::Context::new().socket(zmq::ROUTER)?;
+    let (socket, endpoint) = bound(&zmq::Context::new(), zmq::ROUTER)?;
+    announce(std::slice::from_ref(&endpoint))?;
+    Ok(socket)
+}
+
+/// A libzmq socket on a free port, that drops nothing, and its endpoint.
+fn bound(context: &zmq::Context, kind: zmq::SocketType) -> anyhow::Result<(zmq::Socket, String)> {
+    let socket = context.socket(kind)?;
     socket.set_rcvhwm(0)?;
     socket.set_sndhwm(0)?;
     socket.bind("tcp://127.0.0.1:*")?;
     let endpoint = socket.get_last_endpoint()?;
     let endpoint = endpoint.map_err(|_| anyhow::anyhow!("libzmq's endpoint is no text"))?;
-    announce(&endpoint)?;
-    Ok(socket)
+    Ok((socket, endpoint))
 }

@@ -4,24 +4,19 @@
 //! load is the same for all of them: encoded beforehand, on plain TCP, many messages to a read and
 //! a write.
 
-mod case;
+mod bus;
 mod cli;
-mod client;
 mod clock;
-mod crowd;
 mod figures;
 mod inbound;
 mod loops;
-mod measurement;
-mod memory;
-mod peer;
+mod nats;
 mod process;
 mod report;
-mod script;
+mod request;
 mod series;
 mod table;
 mod template;
-mod workers;
 mod zmtp;
 
 use clap::Parser as _;
@@ -30,7 +25,8 @@ use cli::{Cli, Command};
 
 fn main() -> anyhow::Result<()> {
     match Cli::parse().command {
-        Command::Request(options) => series::run(&options),
+        Command::Request(options) => request::run(&options),
+        Command::Bus(options) => bus::run(&options),
         Command::Peer { broker } => loops::run(broker),
     }
 }

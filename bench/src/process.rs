@@ -1,5 +1,6 @@
 //! A broker in a process of its own, and what the kernel knows of it.
 
+use std::env;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write as _};
 use std::process::{Child, Command, Stdio};
@@ -7,12 +8,17 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use clap::ValueEnum as _;
+
+use crate::cli::OwnBroker;
+use crate::loops::LISTENING;
 
 /// A broker, killed when dropped.
 #[derive(Debug)]
 pub(crate) struct BrokerProcess {
     child: Child,
-    pub(crate) address: String,
+    /// Where it listens: one address, or several in an order that is its own.
+    addresses: Vec<String>,
 }
 
 /// Which of its outputs tells the address of a broker.
@@ -23,7 +29,7 @@ pub(crate) enum Told {
 }
 
 impl BrokerProcess {
-    /// Starts a broker. It tells its address at the end of the first line that has `marker` in it.
+    /// Starts a broker. It tells its addresses at the end of the first line that has `marker` in it.
     pub(crate) fn start(command: &mut Command, told: Told, marker: &str) -> anyhow::Result<Self> {
         command.stdin(Stdio::null());
         match told {
@@ -33,19 +39,19 @@ impl BrokerProcess {
         let child = command.spawn().context("start a broker")?;
         let mut process = Self {
             child,
-            address: String::new(),
+            addresses: Vec::new(),
         };
         let output: Box<dyn Read + Send> = match told {
             Told::Stdout => Box::new(process.child.stdout.take().context("its stdout is piped")?),
             Told::Stderr => Box::new(process.child.stderr.take().context("its stderr is piped")?),
         };
         let mut lines = BufReader::new(output).lines();
-        process.address = loop {
+        process.addresses = loop {
             let line = lines
                 .next()
                 .context("the broker ended while it started")??;
-            if let Some((_, address)) = line.split_once(marker) {
-                break address.trim().to_owned();
+            if let Some((_, addresses)) = line.split_once(marker) {
+                break addresses.split_whitespace().map(str::to_owned).collect();
             }
         };
         match told {
@@ -53,6 +59,12 @@ impl BrokerProcess {
             Told::Stderr => thread::spawn(move || lines.for_each(drop)),
         };
         Ok(process)
+    }
+
+    /// The address of this place among those that it told.
+    pub(crate) fn address(&self, place: usize) -> anyhow::Result<&str> {
+        let address = self.addresses.get(place).map(String::as_str);
+        address.context("the broker told too few addresses")
     }
 
     /// User and system time of all its threads so far.
@@ -81,6 +93,37 @@ impl BrokerProcess {
         let kib: u64 = kib.context("status has no VmRSS")?.parse()?;
         Ok(kib * 1024)
     }
+}
+
+/// Starts this program once more, as a broker.
+pub(crate) fn own(broker: OwnBroker) -> anyhow::Result<BrokerProcess> {
+    let name = broker
+        .to_possible_value()
+        .context("every broker has a name")?;
+    let mut command = Command::new(env::current_exe()?);
+    // Only what is set here configures a broker.
+    command.arg("peer").arg(name.get_name()).env_clear();
+    BrokerProcess::start(&mut command, Told::Stdout, LISTENING)
+}
+
+/// Starts nats-server with its defaults, in a folder where it finds no configuration.
+pub(crate) fn nats() -> anyhow::Result<BrokerProcess> {
+    let mut command = Command::new("nats-server");
+    command
+        .args(["--addr", "127.0.0.1", "--port", "-1"])
+        .current_dir(env::temp_dir());
+    let marker = "Listening for client connections on ";
+    BrokerProcess::start(&mut command, Told::Stderr, marker)
+}
+
+/// Why nats-server cannot be measured here, if so.
+pub(crate) fn nats_is_missing() -> Option<&'static str> {
+    let version = Command::new("nats-server")
+        .arg("--version")
+        .stdout(Stdio::null())
+        .status();
+    let found = version.is_ok_and(|status| status.success());
+    (!found).then_some("nats-server is not on the PATH")
 }
 
 /// Passes on what a broker of ours has to say: warnings, which belong to no measurement.

@@ -14,8 +14,12 @@ pub(crate) struct Template {
 pub(crate) enum Mark {
     /// Eight bytes, big endian.
     Binary { at: usize },
-    /// Sixteen digits of `number % modulus`.
-    Digits { at: usize, modulus: u64 },
+    /// Hexadecimal digits of `number % modulus`.
+    Digits {
+        at: usize,
+        count: usize,
+        modulus: u64,
+    },
 }
 
 impl Template {
@@ -36,8 +40,9 @@ impl Template {
         for mark in &self.marks {
             match *mark {
                 Mark::Binary { at } => message[at..at + 8].copy_from_slice(&number.to_be_bytes()),
-                Mark::Digits { at, modulus } => {
-                    message[at..at + 16].copy_from_slice(&digits(number % modulus));
+                Mark::Digits { at, count, modulus } => {
+                    let digits = digits(number % modulus);
+                    message[at..at + count].copy_from_slice(&digits[16 - count..]);
                 }
             }
         }
@@ -59,7 +64,9 @@ impl Template {
     pub(crate) fn is(&self, number: u64, message: &[u8]) -> bool {
         let is_marked = |mark: &Mark| match *mark {
             Mark::Binary { at } => message[at..at + 8] == number.to_be_bytes(),
-            Mark::Digits { at, modulus } => message[at..at + 16] == digits(number % modulus),
+            Mark::Digits { at, count, modulus } => {
+                message[at..at + count] == digits(number % modulus)[16 - count..]
+            }
         };
         self.begins(message) && self.marks.iter().all(is_marked)
     }
@@ -85,6 +92,7 @@ mod tests {
             Mark::Binary { at: 2 },
             Mark::Digits {
                 at: 10,
+                count: 16,
                 modulus: 500,
             },
         ];

@@ -30,18 +30,19 @@ pub(crate) fn encode(frames: &[&[u8]]) -> Encoded {
     Encoded { bytes, contents }
 }
 
-/// What a DEALER sends before its first message: a greeting of ZMTP 3.0, and READY.
+/// What a socket sends before its first message: a greeting of ZMTP 3.0, and READY.
 ///
 /// To a peer of 3.0 nobody sends PING.
-pub(crate) fn opening() -> Vec<u8> {
+pub(crate) fn opening(socket_type: &str) -> Vec<u8> {
     let mut opening = vec![0; 64];
     opening[0] = 0xff;
     opening[9] = 0x7f;
     opening[10] = 3;
     opening[12..16].copy_from_slice(b"NULL");
     let mut ready = b"\x05READY\x0bSocket-Type".to_vec();
-    ready.extend(6_u32.to_be_bytes());
-    ready.extend(b"DEALER");
+    let length = u32::try_from(socket_type.len()).expect("types are short");
+    ready.extend(length.to_be_bytes());
+    ready.extend(socket_type.as_bytes());
     opening.push(4);
     opening.push(u8::try_from(ready.len()).expect("READY is a short frame"));
     opening.extend(ready);
@@ -55,11 +56,11 @@ pub(crate) fn finish_opening(stream: &mut impl Read) -> io::Result<()> {
     skip_frame(stream).map(drop)
 }
 
-/// Connects as a DEALER.
-pub(crate) fn dealer(address: &str) -> io::Result<TcpStream> {
+/// Connects as a socket of this type.
+pub(crate) fn connect(address: &str, socket_type: &str) -> io::Result<TcpStream> {
     let mut stream = TcpStream::connect(address)?;
     stream.set_nodelay(true)?;
-    stream.write_all(&opening())?;
+    stream.write_all(&opening(socket_type))?;
     finish_opening(&mut stream)?;
     Ok(stream)
 }

@@ -11,7 +11,7 @@ use super::WORKER;
 pub(super) async fn run() -> anyhow::Result<()> {
     let mut socket = RouterSocket::new();
     let endpoint = socket.bind("tcp://127.0.0.1:0").await?;
-    super::announce(&endpoint.to_string())?;
+    super::announce(&[endpoint.to_string()])?;
     let mut workers = Vec::new();
     let mut known = HashSet::new();
     let mut client = None;

@@ -8,9 +8,9 @@ use anyhow::{Context as _, anyhow, bail};
 use rustix::buffer::spare_capacity;
 use rustix::event::epoll;
 
-use crate::case::Case;
+use super::case::Case;
+use super::script::{Language, Part, Script};
 use crate::inbound::Inbound;
-use crate::script::{Language, Part, Script};
 
 /// The workers' thread, which ends when the broker closes their connections.
 #[derive(Debug)]

@@ -1,17 +1,12 @@
 //! The brokers that are compared.
 
-use std::env;
-use std::process::{Command, Stdio};
-
 use anyhow::Context as _;
-use clap::ValueEnum as _;
 use serde::{Serialize, Serializer};
 
-use crate::case::{Case, Dialect};
+use super::case::{Case, Dialect};
+use super::script::{Inboxes, Language};
 use crate::cli::OwnBroker;
-use crate::loops::LISTENING;
-use crate::process::{BrokerProcess, Told};
-use crate::script::{Inboxes, Language};
+use crate::process::{BrokerProcess, nats, nats_is_missing, own};
 
 /// A broker to be measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,14 +43,7 @@ impl Peer {
     pub(crate) fn missing(self) -> Option<&'static str> {
         match self {
             Self::Plantd | Self::LibzmqMdp | Self::LibzmqForward | Self::ZeromqForward => None,
-            Self::Nats | Self::NatsFreshInboxes => {
-                let version = Command::new("nats-server")
-                    .arg("--version")
-                    .stdout(Stdio::null())
-                    .status();
-                let found = version.is_ok_and(|status| status.success());
-                (!found).then_some("nats-server is not on the PATH")
-            }
+            Self::Nats | Self::NatsFreshInboxes => nats_is_missing(),
         }
     }
 
@@ -108,25 +96,4 @@ impl Serialize for Peer {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(self.name())
     }
-}
-
-/// Starts this program once more, as a broker.
-fn own(broker: OwnBroker) -> anyhow::Result<BrokerProcess> {
-    let name = broker
-        .to_possible_value()
-        .context("every broker has a name")?;
-    let mut command = Command::new(env::current_exe()?);
-    // Only what is set here configures a broker.
-    command.arg("peer").arg(name.get_name()).env_clear();
-    BrokerProcess::start(&mut command, Told::Stdout, LISTENING)
-}
-
-/// Starts nats-server with its defaults, in a folder where it finds no configuration.
-fn nats() -> anyhow::Result<BrokerProcess> {
-    let mut command = Command::new("nats-server");
-    command
-        .args(["--addr", "127.0.0.1", "--port", "-1"])
-        .current_dir(env::temp_dir());
-    let marker = "Listening for client connections on ";
-    BrokerProcess::start(&mut command, Told::Stderr, marker)
 }

@@ -5,11 +5,11 @@ use std::time::Duration;
 use anyhow::Context as _;
 use serde::Serialize;
 
-use crate::case::Case;
-use crate::client::{Client, Counted};
-use crate::crowd::{Crowd, Presence};
-use crate::peer::Peer;
-use crate::workers::Workers;
+use super::case::Case;
+use super::client::{Client, Counted};
+use super::crowd::{Crowd, Presence};
+use super::peer::Peer;
+use super::workers::Workers;
 
 /// The share of the measured time that comes before it.
 const WARM_UP: f64 = 0.3;
@@ -34,12 +34,11 @@ pub(crate) fn take(peer: Peer, case: &Case, measured: Duration) -> anyhow::Resul
     let broker = peer.start()?;
     let language = peer.language(case);
     let script = language.script(case);
-    let crowd = Crowd::gather(&broker.address, case.idle, Presence::Worker);
+    let address = broker.address(0)?;
+    let crowd = Crowd::gather(address, case.idle, Presence::Worker);
     let crowd = crowd.context("connect idle workers")?;
-    let workers = Workers::start(language, &broker.address, case, &script)?;
-    let stream = language
-        .client(&broker.address)
-        .context("connect a client")?;
+    let workers = Workers::start(language, address, case, &script)?;
+    let stream = language.client(address).context("connect a client")?;
     let client = Client::new(stream, script, case.window)?;
     let warm_up = measured.mul_f64(WARM_UP).max(LEAST_WARM_UP);
     let counted = client.run(warm_up, measured, || broker.cpu());

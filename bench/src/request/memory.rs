@@ -3,8 +3,8 @@
 use anyhow::Context as _;
 use serde::Serialize;
 
-use crate::crowd::{Crowd, Presence};
-use crate::peer::Peer;
+use super::crowd::{Crowd, Presence};
+use super::peer::Peer;
 
 /// The resident memory of plantd's process.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
@@ -31,7 +31,7 @@ pub(crate) fn measure(connections: usize) -> anyhow::Result<Memory> {
 fn grown(connections: usize, presence: Presence) -> anyhow::Result<(u64, f64)> {
     let broker = Peer::Plantd.start()?;
     let idle = broker.resident_bytes()?;
-    let crowd = Crowd::gather(&broker.address, connections, presence);
+    let crowd = Crowd::gather(broker.address(0)?, connections, presence);
     let _crowd = crowd.with_context(|| format!("open {connections} connections"))?;
     let grown = broker.resident_bytes()?.saturating_sub(idle);
     Ok((idle, grown as f64 / connections as f64))

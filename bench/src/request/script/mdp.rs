@@ -4,8 +4,8 @@ use std::io::{self, Write as _};
 use std::net::TcpStream;
 
 use super::{Part, Script, body, service_name};
-use crate::case::{Case, Dialect};
 use crate::inbound::Interlude;
+use crate::request::case::{Case, Dialect};
 use crate::template::{Mark, Template};
 use crate::zmtp::{self, Encoded, encode};
 
@@ -99,7 +99,7 @@ fn last(message: &Encoded) -> usize {
 
 pub(super) fn worker(address: &str, dialect: Dialect, service: usize) -> io::Result<TcpStream> {
     let name = service_name(service);
-    let mut stream = zmtp::dealer(address)?;
+    let mut stream = zmtp::connect(address, "DEALER")?;
     match dialect {
         Dialect::Mdp02 => {
             stream.write_all(&encode(&[b"MDPW02", &[1], name.as_bytes()]).bytes)?;
@@ -156,7 +156,7 @@ pub(super) fn forwarded(case: &Case) -> Script {
 
 /// A worker of a loop that forwards, which returns READY to say that it knows the worker.
 pub(super) fn forwarded_worker(address: &str) -> io::Result<TcpStream> {
-    let mut stream = zmtp::dealer(address)?;
+    let mut stream = zmtp::connect(address, "DEALER")?;
     stream.write_all(&ready(service_name(0).as_bytes(), &[]))?;
     zmtp::skip_message(&mut stream)?;
     Ok(stream)

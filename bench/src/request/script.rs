@@ -9,7 +9,7 @@ use std::io;
 use std::net::TcpStream;
 use std::ops::Range;
 
-use crate::case::{Case, Dialect};
+use super::case::{Case, Dialect};
 use crate::inbound::Interlude;
 use crate::template::Template;
 
@@ -80,7 +80,7 @@ impl Language {
     /// Connects a client.
     pub(crate) fn client(self, address: &str) -> io::Result<TcpStream> {
         match self {
-            Self::Mdp { .. } | Self::Forwarded => crate::zmtp::dealer(address),
+            Self::Mdp { .. } | Self::Forwarded => crate::zmtp::connect(address, "DEALER"),
             Self::Nats { .. } => nats::client(address),
         }
     }

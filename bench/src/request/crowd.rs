@@ -5,7 +5,7 @@ use std::net::TcpStream;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use crate::script::idle_ready;
+use super::script::idle_ready;
 use crate::zmtp;
 
 /// Connections that are opened at a time.
@@ -31,7 +31,7 @@ pub(crate) struct Crowd {
 impl Crowd {
     /// Opens connections, and waits until the broker has taken every one.
     pub(crate) fn gather(address: &str, count: usize, presence: Presence) -> io::Result<Self> {
-        let mut opening = zmtp::opening();
+        let mut opening = zmtp::opening("DEALER");
         if presence == Presence::Worker {
             opening.extend(idle_ready());
         }

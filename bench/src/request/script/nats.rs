@@ -1,27 +1,24 @@
 //! NATS as a load speaks it: the same work with subjects of a fixed width.
 
-use std::io::{self, Read as _, Write as _};
+use std::io;
 use std::net::TcpStream;
 
 use super::{Inboxes, Part, Script, body, service_name};
-use crate::case::Case;
-use crate::inbound::Interlude;
+use crate::nats;
+use crate::request::case::Case;
 use crate::template::{Mark, Template};
 
 /// What the subjects of replies begin with; sixteen digits follow.
 const INBOX: &str = "_INBOX.bench.";
 const DIGITS: &str = "0000000000000000";
-/// What the server asks every now and then, for the first time two seconds after the handshake.
-const PING: &[u8] = b"PING\r\n";
-const PONG: &[u8] = b"PONG\r\n";
 
 pub(super) fn client(address: &str) -> io::Result<TcpStream> {
-    subscriber(address, &format!("{INBOX}* 1"))
+    nats::connect(address, &format!("SUB {INBOX}* 1\r\n"))
 }
 
 pub(super) fn worker(address: &str, service: usize) -> io::Result<TcpStream> {
     let subject = service_name(service);
-    subscriber(address, &format!("{subject} workers 1"))
+    nats::connect(address, &format!("SUB {subject} workers 1\r\n"))
 }
 
 pub(super) fn script(case: &Case, inboxes: Inboxes) -> Script {
@@ -32,10 +29,7 @@ pub(super) fn script(case: &Case, inboxes: Inboxes) -> Script {
     };
     let reply = Line::new(&format!("MSG {INBOX}"), " 1", &body);
     let answer = Line::new(&format!("PUB {INBOX}"), "", &body);
-    let interlude = Interlude {
-        received: PING.to_vec(),
-        answer: PONG.to_vec(),
-    };
+    let interlude = nats::interlude();
     let mut requests = Vec::new();
     let mut parts = Vec::new();
     for service in 0..case.services {
@@ -84,36 +78,10 @@ impl Line {
     fn template(&self, modulus: u64) -> Template {
         let digits = Mark::Digits {
             at: self.digits_at,
+            count: DIGITS.len(),
             modulus,
         };
         let number = Mark::Binary { at: self.number_at };
         Template::new(self.bytes.clone(), self.digits_at, vec![digits, number])
     }
-}
-
-/// Connects, subscribes, and waits until the server has taken both.
-fn subscriber(address: &str, subscription: &str) -> io::Result<TcpStream> {
-    let mut stream = TcpStream::connect(address)?;
-    stream.set_nodelay(true)?;
-    read_line(&mut stream, b"INFO ")?;
-    let options = r#"{"verbose":false,"pedantic":false}"#;
-    let opening = format!("CONNECT {options}\r\nSUB {subscription}\r\nPING\r\n");
-    stream.write_all(opening.as_bytes())?;
-    read_line(&mut stream, PONG)?;
-    Ok(stream)
-}
-
-/// Reads a line, which has to begin with `start`.
-fn read_line(stream: &mut TcpStream, start: &[u8]) -> io::Result<()> {
-    let mut line = Vec::new();
-    let mut byte = [0];
-    while !line.ends_with(b"\n") {
-        stream.read_exact(&mut byte)?;
-        line.extend(byte);
-    }
-    if line.starts_with(start) {
-        return Ok(());
-    }
-    let line = String::from_utf8_lossy(&line).into_owned();
-    Err(io::Error::other(format!("nats-server answered {line:?}")))
 }

@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
 
+use super::script::Script;
 use crate::clock;
 use crate::inbound::Inbound;
-use crate::script::Script;
 
 /// How long nothing may come before a request counts as lost.
 const PATIENCE: Duration = Duration::from_secs(20);
