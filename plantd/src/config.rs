@@ -25,7 +25,7 @@ The broker, the echo module and the metric module in one process.
 
 The keys below are for the process as a whole. Its parts are configured as they are when they run
 alone, but for their arguments and logs: by PLANTD_BROKER_<KEY> or broker.yml, PLANTD_MODULE_ECHO_<KEY>
-or module-echo.yml, PLANTD_MODULE_METRIC_<KEY> or module-metric.yml. `plantd-broker --help` and its
+or module-echo.yml, PLANTD_MODULE_METRIC_<KEY> or module-metric.yml, PLANTD_STATE_<KEY> or state.yml. `plantd-broker --help` and its
 like list them.";
     const HELP: &'static [(&'static str, &'static str)] = &[];
 

@@ -19,6 +19,8 @@ use crate::welcome::{Served, Welcome};
 
 /// The bus that metrics are published on.
 const METRIC_BUS: &str = "metric";
+/// The bus that changes of state are published on.
+const STATE_BUS: &str = "state";
 
 /// A broker that is bound and routes.
 struct Broker {
@@ -40,17 +42,21 @@ struct Module {
 /// Runs all parts until the process is asked to stop, or one of them fails.
 pub(crate) async fn run(config: Config, process: Daemon) -> anyhow::Result<()> {
     let sources = Sources::without_arguments();
-    let (broker, (echo, metric)) = together(
+    let (broker, (state, (echo, metric))) = together(
         load::<plantd_broker::Config>(&sources),
         together(
-            load::<plantd_module_echo::Config>(&sources),
-            load::<plantd_module_metric::Config>(&sources),
+            load::<plantd_state::Config>(&sources),
+            together(
+                load::<plantd_module_echo::Config>(&sources),
+                load::<plantd_module_metric::Config>(&sources),
+            ),
         ),
     )?;
     let broker = start_broker(broker.config, &process)
         .instrument(logs::part(plantd_broker::Config::NAME))
         .await
         .context("broker")?;
+    let state = state_near(state, &broker);
     let echo = echo_near(echo, &broker);
     let metric = metric_near(metric, &broker);
     let modules = [
@@ -58,14 +64,16 @@ pub(crate) async fn run(config: Config, process: Daemon) -> anyhow::Result<()> {
             .await?,
         Module::prepare::<plantd_module_metric::Config>(&metric.shared, &metric.service, &process)
             .await?,
+        Module::prepare::<plantd_state::Config>(&state.shared, &state.service, &process).await?,
     ];
     process.health.started();
     welcome(&broker, &modules).show(config.shared.log_format);
 
-    let [echo_module, metric_module] = &modules;
+    let [echo_module, metric_module, state_module] = &modules;
     let mut running = JoinSet::new();
     echo_module.spawn(plantd_module_echo::run, echo, &mut running);
     metric_module.spawn(plantd_module_metric::run, metric, &mut running);
+    state_module.spawn(plantd_state::run, state, &mut running);
     let mut broker_ended = Box::pin(broker.running.ended());
     loop {
         let ended = tokio::select! {
@@ -169,6 +177,23 @@ fn echo_near(
     let mut config = module.config;
     if !is_named {
         config.broker_endpoint = OneOrMore::one(local(&broker.running));
+    }
+    config
+}
+
+/// The configuration of the state service, at this broker and its state bus unless it names others.
+fn state_near(part: Loaded<plantd_state::Config>, broker: &Broker) -> plantd_state::Config {
+    let is_named = |key| part.origin(key) != Origin::Default;
+    let (names_broker, names_bus) = (is_named("broker_endpoint"), is_named("bus_endpoint"));
+    let mut config = part.config;
+    if !names_broker {
+        config.broker_endpoint = OneOrMore::one(local(&broker.running));
+    }
+    if !names_bus {
+        let mut buses = broker.running.buses().iter();
+        let frontend = buses.find(|bus| bus.name == STATE_BUS);
+        let frontend = frontend.and_then(|bus| bus.frontend.first());
+        config.bus_endpoint = frontend.map(|frontend| OneOrMore::one(dialable(frontend)));
     }
     config
 }

@@ -3,7 +3,9 @@
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use plantd_client::{Client, RequestError, Sink, SinkEvent};
 use serde_json::Value;
@@ -23,11 +25,21 @@ fn plantd() -> Command {
         .env("PLANTD_MODULE_ECHO_HEALTH_PORT", "0")
         .env("PLANTD_MODULE_METRIC_HEALTH_PORT", "0")
         .env("PLANTD_MODULE_METRIC_INTERVAL", "250ms")
+        .env("PLANTD_STATE_HEALTH_PORT", "0")
+        .env("PLANTD_STATE_DB", database())
         .current_dir(env!("CARGO_TARGET_TMPDIR"))
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
     command
+}
+
+/// A database that no other process has.
+fn database() -> PathBuf {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    let name = format!("plantd-{}-{count}/state.db", std::process::id());
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join(name)
 }
 
 /// A `plantd` that serves; killed when dropped.
@@ -37,6 +49,7 @@ struct Running {
     broker_health: String,
     echo_health: String,
     metric_health: String,
+    state_health: String,
     /// The subscriber side of the metric bus.
     backend: String,
     endpoint: String,
@@ -52,6 +65,7 @@ impl Running {
             broker_health: String::new(),
             echo_health: String::new(),
             metric_health: String::new(),
+            state_health: String::new(),
             backend: String::new(),
             endpoint: String::new(),
         };
@@ -61,6 +75,7 @@ impl Running {
         running.backend = bus["fields"]["backend"].as_str().unwrap().to_owned();
         running.echo_health = address(running.line_of("module-echo", "daemon.health"));
         running.metric_health = address(running.line_of("module-metric", "daemon.health"));
+        running.state_health = address(running.line_of("state", "daemon.health"));
         let started = running.line_of("plantd", "plantd.started");
         running.endpoint = started["fields"]["endpoint"].as_str().unwrap().to_owned();
         running
@@ -159,11 +174,13 @@ fn each_part_has_its_own_health() {
     for check in ["bus_connection", "broker_connection"] {
         let up = format!(r#""name":"{check}","status":"UP""#);
         while !get(&plantd.metric_health, "/healthz").contains(&up) {}
+        while !get(&plantd.state_health, "/healthz").contains(&up) {}
     }
     for address in [
         &plantd.broker_health,
         &plantd.echo_health,
         &plantd.metric_health,
+        &plantd.state_health,
     ] {
         assert!(get(address, "/readyz").starts_with("HTTP/1.1 200 "));
     }
@@ -201,6 +218,27 @@ async fn each_part_reads_its_own_variables() {
         matches!(nobody, Err(RequestError::NoWorker { .. })),
         "{nobody:?}"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn state_is_kept_over_a_restart() {
+    let database = database();
+    let ask = |endpoint: String, operation: &'static str, json: &'static str| async move {
+        let client = Client::connect(endpoint).unwrap();
+        let body = plantd_client::Body::from_frames([operation, json]);
+        let reply = client.request("org.plantd.State", body).await.unwrap();
+        serde_json::from_str::<Value>(reply.body.text().unwrap()).unwrap()
+    };
+    let mut running = Running::start(plantd().env("PLANTD_STATE_DB", &database));
+    let set = r#"{"scope":"s","key":"a","value":1}"#;
+    let reply = ask(running.endpoint.clone(), "state-set", set).await;
+    assert_eq!(reply["success"], true, "{reply}");
+    running.signal("-TERM");
+    assert_eq!(running.exit_code(), Some(0));
+    let running = Running::start(plantd().env("PLANTD_STATE_DB", &database));
+    let get = r#"{"scope":"s","key":"a"}"#;
+    let reply = ask(running.endpoint.clone(), "state-get", get).await;
+    assert_eq!(reply["data"]["value"], 1, "{reply}");
 }
 
 #[test]

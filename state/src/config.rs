@@ -17,6 +17,8 @@ pub struct Config {
     pub db: PathBuf,
     /// The brokers to register at.
     pub broker_endpoint: OneOrMore<Endpoint>,
+    /// The frontends of the state bus to publish changes on; none: nothing is published.
+    pub bus_endpoint: Option<OneOrMore<Endpoint>>,
     /// The service to serve.
     pub service: String,
     /// How many requests are answered at once.
@@ -29,6 +31,10 @@ pub struct Config {
     pub accept_loss: bool,
     /// For how long the answer to a write with an id is remembered.
     pub retry_window: TimeSpan,
+    /// The manifest of a backup to begin with, where there is no database.
+    pub restore_from: Option<PathBuf>,
+    /// Where backups are, and when they are made.
+    pub backup: BackupKeys,
     /// How much of the past is kept.
     pub history: HistoryKeys,
     /// What is limited.
@@ -36,6 +42,17 @@ pub struct Config {
     /// The keys of every daemon.
     #[serde(flatten)]
     pub shared: Shared,
+}
+
+/// Where backups are, and when they are made.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct BackupKeys {
+    /// Their folder; beside the database if it is not set.
+    pub folder: Option<PathBuf>,
+    /// How often one is made; 0: only when asked for.
+    pub interval: TimeSpan,
+    /// How many are kept.
+    pub keep: usize,
 }
 
 /// How much of the past of each scope is kept.
@@ -76,12 +93,22 @@ impl Default for Config {
                 host: "127.0.0.1".to_owned(),
                 port: 9797,
             }),
+            bus_endpoint: Some(OneOrMore::one(Endpoint::Tcp {
+                host: "127.0.0.1".to_owned(),
+                port: 13_000,
+            })),
             service: "org.plantd.State".to_owned(),
             concurrency: 1024,
             check: CheckLevel::Quick,
             check_interval: TimeSpan::from_secs(86_400),
             accept_loss: false,
             retry_window: TimeSpan::from_secs(600),
+            restore_from: None,
+            backup: BackupKeys {
+                folder: None,
+                interval: TimeSpan::from_secs(86_400),
+                keep: 7,
+            },
             history: HistoryKeys {
                 count: 100_000,
                 age: TimeSpan::from_secs(7 * 86_400),
@@ -105,6 +132,10 @@ impl Settings for Config {
             "broker_endpoint",
             "the broker: tcp://host:port or ipc://path, or a list",
         ),
+        (
+            "bus_endpoint",
+            "the state bus's frontend, or a list; unset: changes are not published",
+        ),
         ("service", "the name of the service"),
         (
             "concurrency",
@@ -126,6 +157,19 @@ impl Settings for Config {
             "retry_window",
             "how long the answer to a write with an id is remembered",
         ),
+        (
+            "restore_from",
+            "the manifest of a backup to begin with, where there is no database",
+        ),
+        (
+            "backup.folder",
+            "where backups are; unset: the database's path and -backups",
+        ),
+        (
+            "backup.interval",
+            "how often a backup is made; 0: only when asked for",
+        ),
+        ("backup.keep", "how many backups are kept"),
         ("history.count", "how many changes of each scope are kept"),
         ("history.age", "how long changes are kept"),
         ("limits.value", "one value"),
@@ -151,6 +195,11 @@ impl Settings for Config {
             let expected = format!("{endpoint} cannot be dialled: write a host and a port");
             problems.push(Problem::new("broker_endpoint", expected));
         }
+        let bus = self.bus_endpoint.iter().flat_map(OneOrMore::iter);
+        if let Some(endpoint) = bus.into_iter().find(|e| !is_dialable(e)) {
+            let expected = format!("{endpoint} cannot be dialled: write a host and a port");
+            problems.push(Problem::new("bus_endpoint", expected));
+        }
         let mut require = |key: &str, holds: bool, expected: &str| {
             if !holds {
                 problems.push(Problem::new(key, expected));
@@ -162,6 +211,7 @@ impl Settings for Config {
         require("concurrency", concurrency, "expected 1 to 4096");
         let window = Duration::from(self.retry_window) <= Duration::from_secs(86_400);
         require("retry_window", window, "expected at most 1d");
+        require("backup.keep", self.backup.keep > 0, "expected 1 or more");
         let count = (1..=1_000_000_000).contains(&self.history.count);
         require("history.count", count, "expected 1 to 1000000000");
         let age = Duration::from(self.history.age) >= Duration::from_secs(1);
@@ -188,6 +238,14 @@ impl Config {
         }
     }
 
+    pub(crate) fn to_backup_folder(&self) -> PathBuf {
+        self.backup.folder.clone().unwrap_or_else(|| {
+            let mut folder = self.db.as_os_str().to_owned();
+            folder.push("-backups");
+            folder.into()
+        })
+    }
+
     pub(crate) fn to_limits(&self) -> request::Limits {
         request::Limits {
             value_bytes: usize::try_from(self.limits.value.bytes()).unwrap_or(usize::MAX),
@@ -210,3 +268,6 @@ fn is_dialable(endpoint: &Endpoint) -> bool {
         Endpoint::Ipc { .. } => true,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,9 +8,11 @@
 //! on a connection beside it, and is answered in JSON that is written by hand, since values go out as
 //! the text that they came in as.
 
+mod backups;
 mod config;
 mod metrics;
 mod names;
+mod publish;
 mod refusal;
 mod reply;
 mod request;
@@ -19,6 +21,7 @@ mod store;
 mod value;
 
 use std::fs;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -32,12 +35,14 @@ use tokio::sync::watch;
 use tokio::time::interval;
 use tracing::Instrument as _;
 
-pub use config::{CheckLevel, Config, HistoryKeys, LimitKeys};
+pub use config::{BackupKeys, CheckLevel, Config, HistoryKeys, LimitKeys};
 pub use plantd_client::Endpoint;
 pub use refusal::{Code, Refusal};
 pub use store::OpenError;
 
+use backups::Backups;
 use metrics::Published;
+use publish::Publisher;
 use service::{LOOK, Service};
 use store::{Lock, Shared, Store};
 
@@ -55,11 +60,26 @@ pub async fn run(config: Config, daemon: Daemon) -> anyhow::Result<()> {
     let Some(_lock) = take_lock(&config, &daemon, &check).await? else {
         return Ok(());
     };
+    if let Some(manifest) = &config.restore_from {
+        restore(manifest.clone(), config.db.clone()).await?;
+    }
     let metrics = Published::register(&daemon.metrics);
     let pulse = daemon.health.pulse("writer", clock());
-    let shared = Arc::new(Shared::new(metrics.clone(), check.clone(), pulse, None));
+    let (publisher, announcements) = match &config.bus_endpoint {
+        Some(bus) => {
+            let started = Publisher::start(bus.iter(), metrics.clone());
+            let (publisher, sender) = started.context("publish on the state bus")?;
+            let check = daemon.health.check("bus_connection");
+            let status = publisher.source().status();
+            tokio::spawn(show_bus(status, check).in_current_span());
+            (Some(publisher), Some(sender))
+        }
+        None => (None, None),
+    };
+    let shared = Shared::new(metrics.clone(), check.clone(), pulse);
+    let shared = Arc::new(shared);
     let options = config.to_options();
-    let opening = tokio::task::spawn_blocking(move || Store::open(&options, shared));
+    let opening = tokio::task::spawn_blocking(move || Store::open(&options, shared, announcements));
     let mut store = opening
         .await
         .context("open the store")?
@@ -82,9 +102,14 @@ pub async fn run(config: Config, daemon: Daemon) -> anyhow::Result<()> {
         store.clone(),
         metrics,
         config.to_limits(),
+        Backups::new(config.to_backup_folder()),
         config.limits.watches,
         daemon.shutdown.clone(),
     );
+    let backing_up = service
+        .clone()
+        .keep_backing_up(config.backup.interval.into(), config.backup.keep);
+    let backing_up = tokio::spawn(backing_up.in_current_span());
     let served = tokio::select! {
         served = serve(&config, &daemon, service) => served,
         ended = ended => match ended {
@@ -92,11 +117,47 @@ pub async fn run(config: Config, daemon: Daemon) -> anyhow::Result<()> {
             Err(error) => Err(error.into()),
         },
     };
+    backing_up.abort();
     // Brings the rest to the disk and closes.
-    tokio::task::spawn_blocking(move || drop(store))
+    tokio::task::spawn_blocking(move || store.close())
         .await
         .context("close the store")?;
+    if let Some(publisher) = publisher {
+        publisher.close().await;
+    }
     served
+}
+
+/// Puts a backup in the place of a database that is not there.
+async fn restore(manifest: PathBuf, database: PathBuf) -> anyhow::Result<()> {
+    let restoring = tokio::task::spawn_blocking(move || backups::restore(&manifest, &database));
+    let restored = restoring.await.context("restore a backup")?;
+    match restored.context("restore a backup")? {
+        Some(made) => tracing::info!(
+            context = "state.restored",
+            backup = made.name,
+            scopes = made.scopes,
+            keys = made.keys,
+            "a backup is restored"
+        ),
+        None => tracing::info!(context = "state.restored", "it was restored before"),
+    }
+    Ok(())
+}
+
+/// Keeps the check at what is known of the bus, until the source ends. Changes that are not
+/// published are in the history, so that its loss makes the service less well and no more.
+async fn show_bus(mut status: watch::Receiver<Status>, check: Check) {
+    loop {
+        let seen = status.borrow_and_update().clone();
+        match seen.brokers.iter().find(|broker| !broker.is_up) {
+            None => check.up(),
+            Some(broker) => check.degraded(broker.to_string()),
+        }
+        if status.changed().await.is_err() {
+            return;
+        }
+    }
 }
 
 /// Waits for the lock of the database; `None` when the daemon is asked to stop before.
@@ -121,13 +182,13 @@ async fn take_lock(
             }
             Err(holder) => {
                 if !has_waited {
+                    check.degraded(format!("standing by: process {holder} has the store"));
+                    has_waited = true;
                     tracing::info!(
                         context = "state.standby",
                         holder,
                         "another daemon has the store; standing by"
                     );
-                    check.degraded(format!("standing by: process {holder} has the store"));
-                    has_waited = true;
                 }
             }
         }

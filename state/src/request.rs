@@ -55,7 +55,11 @@ pub(crate) enum Operation {
     Watch(WatchRequest),
     Health(Option<Scope>),
     Stats(Option<Scope>),
+    Backup {
+        has_progress: bool,
+    },
     Verify {
+        backup: Option<String>,
         has_progress: bool,
     },
 }
@@ -270,9 +274,16 @@ impl Operation {
             fields::Kind::Stats => {
                 return Ok((operation.name, Self::Stats(fields.optional_scope()?)));
             }
-            fields::Kind::Verify => {
+            fields::Kind::Backup => {
                 let has_progress = fields.progress.unwrap_or(false);
-                return Ok((operation.name, Self::Verify { has_progress }));
+                return Ok((operation.name, Self::Backup { has_progress }));
+            }
+            fields::Kind::Verify => {
+                let verify = Self::Verify {
+                    backup: fields.backup.map(String::from),
+                    has_progress: fields.progress.unwrap_or(false),
+                };
+                return Ok((operation.name, verify));
             }
         };
         let write = Self::Write(WriteRequest {
@@ -389,6 +400,7 @@ impl Fields<'_> {
             | fields::Kind::Watch
             | fields::Kind::Health
             | fields::Kind::Stats
+            | fields::Kind::Backup
             | fields::Kind::Verify => Action::Check,
         };
         Ok(Edit {

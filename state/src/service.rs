@@ -1,5 +1,6 @@
 //! What answers: each request becomes one operation of the store, and one reply.
 
+mod backing_up;
 mod listing;
 mod verifying;
 mod watching;
@@ -11,6 +12,7 @@ use plantd_client::{Reply, Request, WorkerError};
 use plantd_daemon::shutdown::Shutdown;
 use tokio::sync::Semaphore;
 
+use crate::backups::Backups;
 use crate::metrics::Published;
 use crate::names::{Key, Scope};
 use crate::refusal::{Code, Refusal};
@@ -18,12 +20,17 @@ use crate::reply::{Object, refused};
 use crate::request::{Action, Edit, Limits, Operation, Write, WriteRequest};
 use crate::store::{Condition, Edited, Entry, Fault, Reader, Store, Written};
 
+pub(crate) use listing::write_change;
+
 /// The service: a store, and what it is limited to. Clones are the same.
 #[derive(Debug, Clone)]
 pub(crate) struct Service {
     store: Arc<Store>,
     metrics: Published,
     limits: Limits,
+    backups: Backups,
+    /// Held while a backup is made.
+    backing_up: Arc<Semaphore>,
     watches: Arc<Semaphore>,
     most_watches: usize,
     stop: Shutdown,
@@ -34,6 +41,7 @@ impl Service {
         store: Arc<Store>,
         metrics: Published,
         limits: Limits,
+        backups: Backups,
         watches: usize,
         stop: Shutdown,
     ) -> Self {
@@ -41,6 +49,8 @@ impl Service {
             store,
             metrics,
             limits,
+            backups,
+            backing_up: Arc::new(Semaphore::new(1)),
             watches: Arc::new(Semaphore::new(watches)),
             most_watches: watches,
             stop,
@@ -56,9 +66,20 @@ impl Service {
                 match operation {
                     Operation::Write(write) => self.write(write).await?,
                     Operation::Watch(watch) => self.watch(watch, &mut request).await?,
-                    Operation::Verify { has_progress } => {
-                        self.verify(has_progress, &mut request).await?
+                    Operation::Backup { has_progress } => {
+                        self.back_up(has_progress, &mut request).await?
                     }
+                    Operation::Verify {
+                        backup: Some(backup),
+                        has_progress,
+                    } => {
+                        self.verify_backup(backup, has_progress, &mut request)
+                            .await?
+                    }
+                    Operation::Verify {
+                        backup: None,
+                        has_progress,
+                    } => self.verify(has_progress, &mut request).await?,
                     read @ (Operation::Get { .. }
                     | Operation::ListScopes(_)
                     | Operation::ListKeys { .. }
@@ -144,9 +165,13 @@ impl Service {
                 self.in_the_background(move |service| service.history(&scope, &key, before, limit))
                     .await
             }
-            Operation::Write(_) | Operation::Watch(_) | Operation::Verify { .. } => Err(
-                Refusal::new(Code::BadRequest, "it is no operation that reads"),
-            ),
+            Operation::Write(_)
+            | Operation::Watch(_)
+            | Operation::Backup { .. }
+            | Operation::Verify { .. } => Err(Refusal::new(
+                Code::BadRequest,
+                "it is no operation that reads",
+            )),
         }
     }
 
@@ -203,14 +228,23 @@ impl Service {
             let Some(row) = reader.scope(scope)? else {
                 return Ok(None);
             };
-            let change = reader.change(&row, key, version)?;
-            Ok(Some((row, change)))
+            // The present version is there, however long ago it was written.
+            let found = match reader
+                .value(scope, key)?
+                .filter(|entry| entry.version == version)
+            {
+                Some(entry) => Some((entry.value, entry.timestamp)),
+                None => {
+                    let change = reader.change(&row, key, version)?;
+                    change.and_then(|change| Some((change.value?, change.timestamp)))
+                }
+            };
+            Ok(Some((row, found)))
         })?;
-        let Some((row, change)) = found else {
+        let Some((row, found)) = found else {
             return Err(no_scope(scope));
         };
-        let change = change.and_then(|change| Some((change.value?, change.timestamp)));
-        let Some((value, timestamp)) = change else {
+        let Some((value, timestamp)) = found else {
             let error = format!(
                 "{scope} {key} has no version {version}; the history goes back to {}",
                 row.floor + 1

@@ -54,6 +54,7 @@
 //!
 //! What is not here: JSON, Majordomo, the bus.
 
+mod backup;
 mod check;
 pub(crate) mod clock;
 mod fault;
@@ -68,8 +69,8 @@ mod writer;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, TrySendError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -78,13 +79,14 @@ use tokio::sync::oneshot;
 use crate::refusal::{Code, Refusal};
 use crate::request::{Write, WriteId};
 
+pub(crate) use backup::{Contents, begin_anew, install, origin, sync_folder};
 pub(crate) use check::{CheckError, Checked};
 pub(crate) use fault::Fault;
 pub(crate) use lock::Lock;
 pub(crate) use mark::Identity;
 pub use open::OpenError;
 pub(crate) use reader::Reader;
-pub(crate) use row::{Change, Entry};
+pub(crate) use row::{Change, Entry, ScopeRow};
 pub(crate) use shared::{Condition, Shared};
 pub(crate) use writer::{Announcement, Answer, Edited, Submission, WriterError, Written};
 
@@ -113,8 +115,8 @@ pub(crate) struct Options {
 /// A store that is open. Dropped, it finishes what waits and closes.
 #[derive(Debug)]
 pub(crate) struct Store {
-    submissions: Option<SyncSender<Submission>>,
-    writer: Option<JoinHandle<()>>,
+    submissions: SyncSender<Submission>,
+    writer: Mutex<Option<JoinHandle<()>>>,
     ended: Option<oneshot::Receiver<Result<(), WriterError>>>,
     shared: Arc<Shared>,
     readers: reader::Pool,
@@ -133,10 +135,7 @@ impl Store {
     ) -> Result<oneshot::Receiver<Answer>, Refusal> {
         let (answer, receiver) = oneshot::channel();
         let submission = Submission { write, id, answer };
-        let Some(submissions) = &self.submissions else {
-            return Err(draining());
-        };
-        match submissions.try_send(submission) {
+        match self.submissions.try_send(submission) {
             Ok(()) => Ok(receiver),
             Err(TrySendError::Full(_)) => {
                 let error = format!("{WAITING} writes wait for the disk; try again");
@@ -183,6 +182,20 @@ impl Store {
         beside(&self.database, "-wal")
     }
 
+    /// Waits until what was submitted is on disk, and ends the writer. Blocks.
+    pub(crate) fn close(&self) {
+        self.shared.close();
+        let writer = self
+            .writer
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        if let Some(writer) = writer {
+            // A panic of it was logged.
+            let _ = writer.join();
+        }
+    }
+
     /// Waits until the writer has ended by itself. To be asked once.
     pub(crate) fn ended(&mut self) -> impl Future<Output = Result<(), WriterError>> + use<> {
         let ended = self.ended.take();
@@ -197,11 +210,7 @@ impl Store {
 
 impl Drop for Store {
     fn drop(&mut self) {
-        self.submissions = None;
-        if let Some(writer) = self.writer.take() {
-            // A panic of it was logged.
-            let _ = writer.join();
-        }
+        self.close();
     }
 }
 
@@ -215,3 +224,6 @@ fn beside(database: &Path, end: &str) -> PathBuf {
     name.push(end);
     name.into()
 }
+
+#[cfg(test)]
+mod tests;

@@ -34,6 +34,7 @@ pub(super) enum Kind {
     Watch,
     Health,
     Stats,
+    Backup,
     Verify,
 }
 
@@ -96,7 +97,8 @@ pub(super) const OPERATIONS: &[Named] = &[
     ),
     named("health", Kind::Health, &[]),
     named("stats", Kind::Stats, &[]),
-    named("verify", Kind::Verify, &["progress"]),
+    named("backup", Kind::Backup, &["progress"]),
+    named("verify", Kind::Verify, &["backup", "progress"]),
 ];
 
 /// What an operation of a batch may be.
@@ -144,6 +146,8 @@ pub(super) struct Fields<'a> {
     pub(super) from: Option<u64>,
     pub(super) snapshot: Option<bool>,
     pub(super) progress: Option<bool>,
+    #[serde(borrow)]
+    pub(super) backup: Option<Cow<'a, str>>,
     #[serde(borrow)]
     pub(super) op: Option<Cow<'a, str>>,
     #[serde(borrow)]
@@ -196,6 +200,7 @@ impl<'a> Fields<'a> {
             ("from", self.from.is_some()),
             ("snapshot", self.snapshot.is_some()),
             ("progress", self.progress.is_some()),
+            ("backup", self.backup.is_some()),
             ("op", self.op.is_some()),
             ("operations", self.operations.is_some()),
         ];

@@ -87,12 +87,16 @@ impl Service {
         let size = |path| fs::metadata(path).map_or(0, |file| file.len());
         let database = self.store.database();
         let mut out = Object::data();
+        let backup_age = self.backup_age();
         out.number("scopes", totals.scopes)
             .number("keys", totals.keys)
             .number("commits", totals.commits)
             .number("file-bytes", size(database.to_owned()))
             .number("wal-bytes", size(self.store.wal()));
         let watches = self.most_watches - self.watches.available_permits();
+        if let Some(age) = backup_age {
+            out.number("backup-age", age.as_secs());
+        }
         out.number("watches", watches as u64)
             .text("sqlite", rusqlite::version())
             .text("version", plantd_daemon::VERSION);

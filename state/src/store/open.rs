@@ -2,9 +2,9 @@
 
 use std::io;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
-use std::sync::mpsc::sync_channel;
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use super::mark::{Mark, Marked};
 use super::reader::Pool;
 use super::schema;
 use super::writer::{StoreRow, Writer, WriterError};
-use super::{Fault, Identity, Options, Shared, Store, WAITING};
+use super::{Announcement, Fault, Identity, Options, Shared, Store, WAITING};
 
 /// The first version of SQLite in which a reset of the WAL cannot damage the database.
 const SQLITE: i32 = 3_051_003;
@@ -133,7 +133,11 @@ impl Store {
     ///
     /// # Errors
     /// [`OpenError`] when it cannot be trusted or used.
-    pub(crate) fn open(options: &Options, shared: Arc<Shared>) -> Result<Self, OpenError> {
+    pub(crate) fn open(
+        options: &Options,
+        shared: Arc<Shared>,
+        publisher: Option<SyncSender<Vec<Announcement>>>,
+    ) -> Result<Self, OpenError> {
         if rusqlite::version_number() < SQLITE {
             return Err(OpenError::OldSqlite {
                 found: rusqlite::version(),
@@ -150,7 +154,14 @@ impl Store {
             .spawn({
                 let (shared, options) = (shared.clone(), options.clone());
                 move || {
-                    let writer = Writer::new(&connection, shared, options, mark, row, wal_pages);
+                    let writer = Writer::new(
+                        &connection,
+                        shared,
+                        options,
+                        publisher,
+                        (mark, row),
+                        wal_pages,
+                    );
                     let outcome = match writer {
                         Ok(writer) => {
                             // Who opens the store waits for it.
@@ -165,8 +176,8 @@ impl Store {
             })
             .map_err(|error| OpenError::Writer(error.to_string()))?;
         let mut store = Self {
-            submissions: Some(submissions),
-            writer: Some(writer),
+            submissions,
+            writer: Mutex::new(Some(writer)),
             ended: Some(ended),
             shared,
             readers,
@@ -187,7 +198,7 @@ impl Store {
 }
 
 /// Everything up to the moment at which the writer can begin.
-fn prepare(
+pub(super) fn prepare(
     options: &Options,
     wal_pages: &Arc<AtomicI32>,
 ) -> Result<(Connection, Mark, StoreRow), OpenError> {
@@ -276,7 +287,8 @@ pub(super) fn quick_check(connection: &Connection) -> rusqlite::Result<Option<St
 }
 
 pub(super) fn read_store_row(connection: &Connection) -> Result<StoreRow, Fault> {
-    let sql = "SELECT identity, commits, stamp, clock, wall, checksum FROM store WHERE id = 1";
+    let sql = "SELECT identity, commits, stamp, clock, wall, checksum, origin FROM store
+               WHERE id = 1";
     let mut statement = connection.prepare_cached(sql)?;
     let mut rows = statement.query([])?;
     let Some(row) = rows.next()? else {
@@ -284,6 +296,7 @@ pub(super) fn read_store_row(connection: &Connection) -> Result<StoreRow, Fault>
     };
     let read = StoreRow {
         identity: row.get(0)?,
+        origin: row.get(6)?,
         commits: row.get::<_, i64>(1)? as u64,
         kept: Kept {
             stamp: row.get(2)?,
@@ -302,6 +315,7 @@ fn make_store_row(connection: &Connection) -> Result<StoreRow, OpenError> {
     let identity: Identity = connection.query_row("SELECT randomblob(16)", [], |row| row.get(0))?;
     let row = StoreRow {
         identity,
+        origin: None,
         commits: 0,
         kept: Kept {
             stamp: 0,

@@ -116,6 +116,21 @@ fn apply(connection: &Connection, from: i64) -> Result<(), OpenError> {
     Ok(())
 }
 
+/// Checks that a copy, which is not to be changed, has this schema.
+pub(super) fn check(connection: &Connection) -> Result<(), OpenError> {
+    let found = number(connection, "user_version")?;
+    if number(connection, "application_id")? != APPLICATION_ID {
+        return Err(OpenError::NotAStore);
+    }
+    if found != SCHEMA {
+        return Err(OpenError::NewerSchema {
+            found,
+            known: SCHEMA,
+        });
+    }
+    compare(connection)
+}
+
 /// Compares the tables with those that a new file would have: what a damaged schema would do to
 /// queries is not left to chance.
 fn compare(connection: &Connection) -> Result<(), OpenError> {

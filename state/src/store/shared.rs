@@ -1,16 +1,16 @@
 //! What the writer shows to everybody else: how far each scope is, and whether it can write.
 
 use std::collections::HashMap;
-use std::sync::mpsc::{SyncSender, TrySendError};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use plantd_daemon::health::{Check, Pulse};
 use tokio::sync::watch;
 
+use super::Fault;
 use super::clock::Clock;
 use super::row::ScopeRow;
-use super::{Announcement, Fault};
 use crate::metrics::Published;
 use crate::names::Scope;
 
@@ -34,25 +34,20 @@ pub(crate) struct Shared {
     condition: Mutex<Condition>,
     /// How far the scopes are that somebody watches.
     heads: Mutex<HashMap<Scope, watch::Sender<u64>>>,
-    announcements: Option<SyncSender<Vec<Announcement>>>,
+    is_closing: AtomicBool,
     /// Of the writer, once it has begun.
     clock: OnceLock<Clock>,
 }
 
 impl Shared {
-    pub(crate) fn new(
-        metrics: Published,
-        check: Check,
-        pulse: Pulse,
-        announcements: Option<SyncSender<Vec<Announcement>>>,
-    ) -> Self {
+    pub(crate) fn new(metrics: Published, check: Check, pulse: Pulse) -> Self {
         Self {
             metrics,
             check,
             pulse,
             condition: Mutex::new(Condition::Writes),
             heads: Mutex::default(),
-            announcements,
+            is_closing: AtomicBool::new(false),
             clock: OnceLock::new(),
         }
     }
@@ -60,6 +55,15 @@ impl Shared {
     pub(super) fn began(&self, clock: Clock) {
         // A writer begins once.
         let _ = self.clock.set(clock);
+    }
+
+    /// Tells the writer to finish what waits and end.
+    pub(super) fn close(&self) {
+        self.is_closing.store(true, Ordering::Release);
+    }
+
+    pub(super) fn is_closing(&self) -> bool {
+        self.is_closing.load(Ordering::Acquire)
     }
 
     /// How long a value stays from now on.
@@ -151,27 +155,6 @@ impl Shared {
         for (scope, row) in touched {
             if let Some(head) = heads.get(scope) {
                 head.send_replace(row.sequence);
-            }
-        }
-    }
-
-    /// Hands changes to whoever publishes them. Does not wait: what there is no room for is counted,
-    /// and shows on the bus as a jump of its scope's sequence.
-    pub(super) fn announce(&self, announcements: Vec<Announcement>) {
-        for Announcement { scope, change } in &announcements {
-            tracing::trace!(%scope, sequence = change.sequence, event = change.event.as_str(), "changed");
-        }
-        let Some(sender) = &self.announcements else {
-            return;
-        };
-        if announcements.is_empty() {
-            return;
-        }
-        let count = announcements.len() as u64;
-        match sender.try_send(announcements) {
-            Ok(()) => {}
-            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {
-                self.metrics.unpublished.inc_by(count);
             }
         }
     }

@@ -7,9 +7,11 @@ mod statements;
 mod upkeep;
 
 use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError};
 use std::time::{Duration, Instant, SystemTime};
 
 use rusqlite::Connection;
@@ -80,6 +82,8 @@ pub(crate) struct Announcement {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct StoreRow {
     pub(super) identity: Identity,
+    /// The backup that it was restored from.
+    pub(super) origin: Option<String>,
     pub(super) commits: u64,
     pub(super) kept: Kept,
 }
@@ -88,6 +92,7 @@ impl StoreRow {
     pub(super) fn checksum(&self) -> u32 {
         let mut sum = Sum::of("store");
         sum.bytes(&self.identity)
+            .text(self.origin.as_deref().unwrap_or_default())
             .number(self.commits as i64)
             .number(self.kept.stamp)
             .number(self.kept.clock)
@@ -102,6 +107,7 @@ pub(super) struct Writer<'c> {
     statements: Statements<'c>,
     shared: Arc<Shared>,
     options: Options,
+    publisher: Option<SyncSender<Vec<Announcement>>>,
     mark: Mark,
     clock: Clock,
     row: StoreRow,
@@ -147,8 +153,8 @@ impl<'c> Writer<'c> {
         connection: &'c Connection,
         shared: Arc<Shared>,
         options: Options,
-        mark: Mark,
-        row: StoreRow,
+        publisher: Option<SyncSender<Vec<Announcement>>>,
+        (mark, row): (Mark, StoreRow),
         wal_pages: Arc<AtomicI32>,
     ) -> Result<Self, Fault> {
         let (now, wall) = clocks();
@@ -158,6 +164,7 @@ impl<'c> Writer<'c> {
             statements: Statements::prepare(connection)?,
             shared,
             options,
+            publisher,
             mark,
             clock: Clock::start(kept, now, wall),
             row,
@@ -181,6 +188,7 @@ impl<'c> Writer<'c> {
         loop {
             match submissions.recv_timeout(TURN) {
                 Ok(first) => waiting.push(first),
+                Err(RecvTimeoutError::Timeout) if self.shared.is_closing() => break,
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => break,
             }
@@ -208,6 +216,7 @@ impl<'c> Writer<'c> {
             self.last_upkeep = now.instant;
             self.mark.sync().map_err(file_fault)?;
             self.keep_up(now)?;
+            self.show_sizes();
         }
         if self.wal_pages.load(Ordering::Relaxed) > WAL_PAGES {
             self.checkpoint(CheckpointMode::PASSIVE)?;
@@ -368,7 +377,22 @@ impl<'c> Writer<'c> {
         let touched = group.before.keys();
         let heads = touched.filter_map(|scope| Some((scope, self.scopes.get(scope)?)));
         self.shared.show_commit(heads);
-        self.shared.announce(group.announcements);
+        self.announce(group.announcements);
+    }
+
+    /// Hands changes to whoever publishes them. Does not wait: what there is no room for is counted,
+    /// and shows on the bus as a jump of its scope's sequence.
+    fn announce(&self, announcements: Vec<Announcement>) {
+        let count = announcements.len() as u64;
+        let Some(publisher) = self.publisher.as_ref().filter(|_| count > 0) else {
+            return;
+        };
+        match publisher.try_send(announcements) {
+            Ok(()) => {}
+            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {
+                self.shared.metrics.unpublished.inc_by(count);
+            }
+        }
     }
 
     /// Undoes the present group, in the tables and here.
@@ -385,6 +409,15 @@ impl<'c> Writer<'c> {
         self.row = super::read_store_row(self.connection)?;
         self.next_due = self.read_next_due()?;
         Ok(())
+    }
+
+    fn show_sizes(&self) {
+        let size = |path: &Path| fs::metadata(path).map_or(0, |file| file.len());
+        let metrics = &self.shared.metrics;
+        let database = &self.options.database;
+        metrics.file_bytes.set(size(database).cast_signed());
+        let wal = super::beside(database, "-wal");
+        metrics.wal_bytes.set(size(&wal).cast_signed());
     }
 
     /// Brings the WAL into the database, as far as readers let it.

@@ -2,6 +2,9 @@
 #![expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
 mod asked;
+mod backups;
+mod damage;
 mod plant;
+mod published;
 mod refused;
 mod watching;

@@ -18,7 +18,8 @@ pub(crate) struct Broker {
 
 impl Broker {
     pub(crate) async fn start() -> Self {
-        let variables = [("ENDPOINT", "tcp://127.0.0.1:0"), ("BUSES", "[]")];
+        let bus = "[{name: state, frontend: 'tcp://127.0.0.1:0', backend: 'tcp://127.0.0.1:0'}]";
+        let variables = [("ENDPOINT", "tcp://127.0.0.1:0"), ("BUSES", bus)];
         let config = config::<plantd_broker::Config>("BROKER", &variables);
         let shutdown = Shutdown::new();
         let daemon = Daemon::new(shutdown.clone());
@@ -28,6 +29,16 @@ impl Broker {
 
     pub(crate) fn endpoint(&self) -> String {
         self.running.endpoints()[0].to_string()
+    }
+
+    /// Where the state bus takes what is published.
+    pub(crate) fn frontend(&self) -> String {
+        self.running.buses()[0].frontend[0].to_string()
+    }
+
+    /// Where it is subscribed to.
+    pub(crate) fn backend(&self) -> String {
+        self.running.buses()[0].backend[0].to_string()
     }
 
     pub(crate) async fn stop(self) {
@@ -56,9 +67,11 @@ pub(crate) struct State {
 }
 
 impl State {
-    pub(crate) fn start(broker: &str, database: &Path, variables: &[(&str, &str)]) -> Self {
+    pub(crate) fn start(broker: &Broker, database: &Path, variables: &[(&str, &str)]) -> Self {
+        let (endpoint, frontend) = (broker.endpoint(), broker.frontend());
         let mut all = vec![
-            ("BROKER_ENDPOINT", broker),
+            ("BROKER_ENDPOINT", endpoint.as_str()),
+            ("BUS_ENDPOINT", &frontend),
             ("DB", database.to_str().unwrap()),
         ];
         all.extend(variables);
@@ -96,7 +109,7 @@ impl Plant {
         let broker = Broker::start().await;
         let folder = tempfile::tempdir().unwrap();
         let database = folder.path().join("state.db");
-        let state = State::start(&broker.endpoint(), &database, variables);
+        let state = State::start(&broker, &database, variables);
         let client = Client::connect(broker.endpoint()).unwrap();
         Self {
             broker,
@@ -134,6 +147,20 @@ impl Plant {
         let fields = json!({"scope": "org.example", "key": key, "value": value.into()});
         let data = self.done("state-set", fields).await;
         data["version"].as_u64().unwrap()
+    }
+
+    /// Sets many keys, in batches; returns the last version.
+    pub(crate) async fn fill(&self, keys: impl Iterator<Item = String>) -> u64 {
+        let keys: Vec<String> = keys.collect();
+        let mut last = 0;
+        for keys in keys.chunks(500) {
+            let set = |key| json!({"op": "set", "key": key, "value": 0});
+            let operations: Vec<Value> = keys.iter().map(set).collect();
+            let fields = json!({"scope": "org.example", "operations": operations});
+            let data = self.done("batch", fields).await;
+            last = data["results"][keys.len() - 1]["version"].as_u64().unwrap();
+        }
+        last
     }
 
     pub(crate) async fn stop(self) {

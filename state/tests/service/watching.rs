@@ -70,9 +70,9 @@ async fn a_watch_from_a_sequence_tells_every_change_after_it_once() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_snapshot_and_the_changes_after_it_join_without_a_gap() {
     let plant = Plant::start().await;
-    for index in 0..2_500 {
-        plant.set(&format!("key/{index:05}"), 0).await;
-    }
+    plant
+        .fill((0..2_500).map(|index| format!("key/{index:05}")))
+        .await;
     let fields = json!({"scope": SCOPE, "snapshot": true, "prefix": "key/"});
     let mut watch = begin(&plant, fields).await;
     let first = next(&mut watch).await;
@@ -140,9 +140,9 @@ async fn a_watch_ends_by_saying_why() {
     assert!(watch.next().await.is_none());
 
     // Created again, it goes on from where it was, and what was before is gone.
-    for index in 0..1_200 {
-        plant.set("a", index).await;
-    }
+    plant
+        .fill((0..1_200).map(|index| format!("key/{index}")))
+        .await;
     let reply = plant.ask("watch", json!({"scope": SCOPE, "from": 5})).await;
     assert_eq!(reply["code"], "gap", "{reply}");
     assert!(reply["data"]["sequence"].as_u64().unwrap() > 1_200);
@@ -164,10 +164,9 @@ async fn a_reader_that_is_slow_misses_nothing() {
     let body = Body::from_frames([b"watch".as_slice(), fields.to_string().as_bytes()]);
     let watch = plant.client.request("org.plantd.State", body);
     let mut watch = watch.stream(1).await.unwrap();
-    let mut last = 0;
-    for round in 0..5_000 {
-        last = plant.set("a", round).await;
-    }
+    let last = plant
+        .fill((0..20_000).map(|index| format!("key/{index}")))
+        .await;
     let events = events_up_to(&mut watch, last).await;
     let versions: Vec<u64> = events
         .iter()
@@ -195,7 +194,7 @@ async fn a_watch_that_goes_on_after_restarts_sees_each_change_once() {
         plant.state.stop().await;
         plant.broker.stop().await;
         plant.broker = Broker::start().await;
-        plant.state = State::start(&plant.broker.endpoint(), &database, &[]);
+        plant.state = State::start(&plant.broker, &database, &[]);
         plant.client = plantd_client::Client::connect(plant.broker.endpoint()).unwrap();
     }
     let first = seen[0];

@@ -25,6 +25,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "plantd-daemon",
             "plantd-module-echo",
             "plantd-module-metric",
+            "plantd-state",
         ],
     ),
     ("plantd-bench", &["plantd-broker", "plantd-daemon"]),

@@ -1,0 +1,102 @@
+//! What is told on the state bus: every change, once it is on disk.
+
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread;
+
+use plantd_client::{Endpoint, PublishError, Source};
+
+use crate::metrics::Published;
+use crate::reply::Object;
+use crate::service::write_change;
+use crate::store::Announcement;
+
+/// Groups that wait to be published.
+const GROUPS: usize = 1_024;
+/// A value of more bytes is left out.
+const VALUE_BYTES: usize = 64 << 10;
+/// What comes before the scope in a topic.
+const TOPIC: &str = "org.plantd.state.";
+
+/// The thread that publishes.
+#[derive(Debug)]
+pub(crate) struct Publisher {
+    source: Source,
+    thread: thread::JoinHandle<()>,
+}
+
+impl Publisher {
+    /// Begins to publish what is sent; ends when nobody can send any more.
+    pub(crate) fn start<'a>(
+        frontends: impl Iterator<Item = &'a Endpoint>,
+        metrics: Published,
+    ) -> anyhow::Result<(Self, SyncSender<Vec<Announcement>>)> {
+        let frontends = frontends.map(Endpoint::to_string);
+        let source = Source::builder().brokers(frontends).build()?;
+        let (sender, receiver) = sync_channel(GROUPS);
+        let thread = thread::Builder::new().name("publisher".to_owned()).spawn({
+            let source = source.clone();
+            move || publish(&source, &receiver, &metrics)
+        })?;
+        Ok((Self { source, thread }, sender))
+    }
+
+    /// The source that is published with.
+    pub(crate) fn source(&self) -> &Source {
+        &self.source
+    }
+
+    /// Waits until what was sent is published, as far as a broker takes it.
+    pub(crate) async fn close(self) {
+        let Self { source, thread } = self;
+        // A panic of it was logged.
+        let _ = tokio::task::spawn_blocking(move || thread.join()).await;
+        if let Err(error) = source.close().await {
+            tracing::debug!(context = "state.bus", %error, "some changes may not be published");
+        }
+    }
+}
+
+fn publish(source: &Source, groups: &Receiver<Vec<Announcement>>, metrics: &Published) {
+    let mut topic = String::from(TOPIC);
+    let mut is_refused = false;
+    for announcement in groups.iter().flatten() {
+        topic.truncate(TOPIC.len());
+        topic.push_str(announcement.scope.as_str());
+        let publication = source
+            .publication(&topic, payload(&announcement))
+            .content_type("application/json");
+        let sent = publication.send();
+        if let Err(error) = &sent {
+            metrics.unpublished.inc();
+            if !is_refused {
+                tracing::warn!(
+                    context = "state.bus",
+                    %error,
+                    "changes are not published; sequences on the bus jump over them"
+                );
+            }
+        }
+        is_refused = match sent {
+            Ok(()) => false,
+            Err(PublishError::Full { .. }) => true,
+            // It is about this one.
+            Err(_) => is_refused,
+        };
+    }
+}
+
+fn payload(announcement: &Announcement) -> Vec<u8> {
+    let change = &announcement.change;
+    let mut out = Object::plain();
+    out.text("scope", announcement.scope.as_str())
+        .number("sequence", change.sequence);
+    let is_large = change
+        .value
+        .as_ref()
+        .is_some_and(|value| value.len() > VALUE_BYTES);
+    write_change(&mut out, change, !is_large);
+    if is_large {
+        out.flag("omitted", true);
+    }
+    out.finish()
+}

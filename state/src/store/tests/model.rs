@@ -1,0 +1,258 @@
+//! The store against a map: whatever is written, both say the same.
+
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::request::Page;
+
+/// What is done, with keys and versions by number.
+#[derive(Debug, Clone)]
+enum Step {
+    Set {
+        key: u8,
+        value: u16,
+        condition: Guess,
+    },
+    Delete {
+        key: u8,
+        condition: Guess,
+    },
+    Batch(Vec<(u8, Option<u16>, Guess)>),
+    DeletePrefix {
+        prefix: u8,
+        limit: u8,
+    },
+    DeleteScope,
+    CreateScope,
+    Reopen,
+}
+
+/// A condition that may hold or not.
+#[derive(Debug, Clone, Copy)]
+enum Guess {
+    None,
+    Absent,
+    Right,
+    Wrong,
+}
+
+/// The simplest thing that does the same.
+#[derive(Debug, Default)]
+struct Model {
+    exists: bool,
+    sequence: u64,
+    values: BTreeMap<String, (u64, String)>,
+}
+
+impl Model {
+    fn version(&self, key: &str) -> u64 {
+        self.values.get(key).map_or(0, |(version, _)| *version)
+    }
+
+    fn condition(&self, key: &str, guess: Guess) -> Condition {
+        match guess {
+            Guess::None => Condition::None,
+            Guess::Absent => Condition::Absent,
+            Guess::Right => Condition::Version(self.version(key)),
+            Guess::Wrong => Condition::Version(self.version(key) + 1),
+        }
+    }
+
+    fn holds(&self, key: &str, guess: Guess) -> Option<Code> {
+        match guess {
+            Guess::None | Guess::Right => None,
+            Guess::Absent => (self.version(key) > 0).then_some(Code::Exists),
+            Guess::Wrong => Some(Code::VersionMismatch),
+        }
+    }
+
+    /// What edits come to: the versions, or the code of the first that is refused.
+    fn edit(&mut self, edits: &[(String, Option<String>, Guess)]) -> Result<Vec<Edited>, Code> {
+        for (key, value, guess) in edits {
+            if !self.exists && value.is_none() {
+                return Err(Code::NoScope);
+            }
+            if let Some(code) = self.holds(key, *guess) {
+                return Err(code);
+            }
+        }
+        if !self.exists {
+            self.exists = true;
+            self.sequence += 1;
+        }
+        let mut edited = Vec::new();
+        for (key, value, _) in edits {
+            let previous = self.version(key);
+            match value {
+                Some(value) => {
+                    self.sequence += 1;
+                    self.values
+                        .insert(key.clone(), (self.sequence, value.clone()));
+                }
+                None if previous > 0 => {
+                    self.sequence += 1;
+                    self.values.remove(key);
+                }
+                None => {}
+            }
+            edited.push(Edited {
+                version: self.sequence,
+                previous,
+            });
+        }
+        Ok(edited)
+    }
+}
+
+fn guesses() -> impl Strategy<Value = Guess> {
+    prop_oneof![
+        4 => Just(Guess::None),
+        1 => Just(Guess::Absent),
+        1 => Just(Guess::Right),
+        1 => Just(Guess::Wrong),
+    ]
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let keys = 0_u8..12;
+    let one = (keys.clone(), proptest::option::of(any::<u16>()), guesses());
+    let step = prop_oneof![
+        6 => (keys.clone(), any::<u16>(), guesses())
+            .prop_map(|(key, value, condition)| Step::Set { key, value, condition }),
+        3 => (keys, guesses()).prop_map(|(key, condition)| Step::Delete { key, condition }),
+        3 => proptest::collection::vec(one, 1..5).prop_map(Step::Batch),
+        1 => (0_u8..3, 1_u8..4).prop_map(|(prefix, limit)| Step::DeletePrefix { prefix, limit }),
+        1 => Just(Step::DeleteScope),
+        1 => Just(Step::CreateScope),
+        1 => Just(Step::Reopen),
+    ];
+    proptest::collection::vec(step, 1..40)
+}
+
+fn name(key: u8) -> String {
+    format!("{}/{key}", key % 3)
+}
+
+fn edits_of(model: &Model, wanted: &[(String, Option<String>, Guess)]) -> Vec<Edit> {
+    let edit = |(key, value, guess): &(String, Option<String>, Guess)| {
+        let condition = model.condition(key, *guess);
+        let mut edit = set(key, value.as_deref().unwrap_or("0"), condition);
+        if value.is_none() {
+            edit.action = Action::Delete;
+        }
+        edit
+    };
+    wanted.iter().map(edit).collect()
+}
+
+fn play(held: &mut Held, model: &mut Model, step: &Step) {
+    let scope = Scope::parse(SCOPE).unwrap();
+    let edits: Vec<(String, Option<String>, Guess)> = match step {
+        Step::Set {
+            key,
+            value,
+            condition,
+        } => {
+            vec![(name(*key), Some(value.to_string()), *condition)]
+        }
+        Step::Delete { key, condition } => vec![(name(*key), None, *condition)],
+        Step::Batch(edits) => {
+            let unique: BTreeMap<u8, _> = edits.iter().map(|it| (it.0, it)).collect();
+            let edit = |(key, (_, value, guess)): (u8, &(u8, Option<u16>, Guess))| {
+                (name(key), value.map(|value| value.to_string()), *guess)
+            };
+            unique.into_iter().map(edit).collect()
+        }
+        Step::DeletePrefix { prefix, limit } => {
+            let (prefix, limit) = (format!("{prefix}/"), usize::from(*limit));
+            let keys = model.values.keys().filter(|key| key.starts_with(&prefix));
+            let keys: Vec<String> = keys.cloned().collect();
+            let answer = held.write(Write::DeletePrefix {
+                scope,
+                prefix,
+                limit,
+            });
+            if !model.exists {
+                assert_eq!(answer.unwrap_err().code, Code::NoScope);
+                return;
+            }
+            for key in keys.iter().take(limit) {
+                model.sequence += 1;
+                model.values.remove(key);
+            }
+            let expected = Written::Prefix {
+                deleted: keys.len().min(limit) as u64,
+                has_more: keys.len() > limit,
+                sequence: model.sequence,
+            };
+            assert_eq!(answer, Ok(expected));
+            return;
+        }
+        Step::DeleteScope => {
+            let answer = held.write(Write::DeleteScope(scope));
+            assert_eq!(answer.is_ok(), model.exists);
+            model.sequence += u64::from(model.exists);
+            model.exists = false;
+            model.values.clear();
+            return;
+        }
+        Step::CreateScope => {
+            let answer = held.write(Write::CreateScope(scope));
+            assert_eq!(answer.is_ok(), !model.exists);
+            model.sequence += u64::from(!model.exists);
+            model.exists = true;
+            return;
+        }
+        Step::Reopen => {
+            held.store.close();
+            held.store = open(&held.options).unwrap();
+            return;
+        }
+    };
+    let answer = held.write(Write::Batch(edits_of(model, &edits)));
+    let expected = model.edit(&edits);
+    match (answer, expected) {
+        (Ok(Written::Batch(edited)), Ok(expected)) => assert_eq!(edited, expected),
+        (Err(refusal), Err(code)) => assert_eq!(refusal.code, code),
+        (answer, expected) => panic!("{answer:?}, not {expected:?}"),
+    }
+}
+
+fn compare(held: &Held, model: &Model) {
+    let scope = Scope::parse(SCOPE).unwrap();
+    let page = Page {
+        prefix: String::new(),
+        after: None,
+        limit: 100,
+    };
+    let listed = held
+        .store
+        .read(|reader| reader.keys(&scope, &page, true))
+        .unwrap();
+    assert_eq!(listed.is_some(), model.exists);
+    let Some(listed) = listed else { return };
+    assert_eq!(listed.sequence, model.sequence);
+    let found = listed.entries.into_iter().map(|(key, entry)| {
+        let entry = entry.unwrap();
+        let value = String::from_utf8(entry.value.data().to_vec()).unwrap();
+        (key.to_string(), (entry.version, value))
+    });
+    assert_eq!(found.collect::<BTreeMap<_, _>>(), model.values);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_store_and_a_map_say_the_same(steps in steps()) {
+        let mut held = Held::new();
+        let mut model = Model::default();
+        for step in &steps {
+            play(&mut held, &mut model, step);
+            compare(&held, &model);
+        }
+        held.store.check(&mut |_, _| true).unwrap();
+    }
+}

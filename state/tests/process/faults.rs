@@ -1,0 +1,144 @@
+//! A disk that is full, and one whose syncs fail.
+//!
+//! The faults are real to the process: a library that is loaded before all others (`faults.c`,
+//! compiled here) fails the writes or the syncs of the database and its WAL while a file says so.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+use serde_json::json;
+
+use crate::running::{Broker, State, ask, get, set};
+
+/// The compiled library.
+fn library() -> &'static Path {
+    static LIBRARY: OnceLock<PathBuf> = OnceLock::new();
+    LIBRARY.get_or_init(|| {
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/process/faults.c");
+        let library = Path::new(env!("CARGO_TARGET_TMPDIR")).join("libfaults.so");
+        let compiled = Command::new("cc")
+            .args(["-shared", "-fPIC", "-O1", "-o"])
+            .arg(&library)
+            .arg(source)
+            .arg("-ldl")
+            .status();
+        assert!(compiled.unwrap().success());
+        library
+    })
+}
+
+fn start(broker: &Broker, folder: &Path) -> State {
+    let environment = [
+        ("LD_PRELOAD", library().to_str().unwrap()),
+        ("FAULTS", folder.to_str().unwrap()),
+    ];
+    State::start(broker, &folder.join("state.db"), &environment)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_refuses_writes_keeps_reading_and_heals() {
+    let broker = Broker::start().await;
+    let client = broker.client();
+    let folder = tempfile::tempdir().unwrap();
+    let mut state = start(&broker, folder.path());
+    set(&client, "a", 1).await;
+
+    fs::write(folder.path().join("full"), "").unwrap();
+    let refused = set(&client, "a", 2).await;
+    assert_eq!(refused["success"], false, "{refused}");
+    assert_eq!(refused["code"], "full");
+    assert_eq!(get(&client, "a").await, 1);
+    state.health_says(r#""name":"store","status":"DOWN""#);
+    assert!(state.get("/livez").starts_with("HTTP/1.1 200 "));
+
+    fs::remove_file(folder.path().join("full")).unwrap();
+    // Without being asked to write.
+    state.health_says(r#""name":"store","status":"UP""#);
+    let written = set(&client, "a", 3).await;
+    assert_eq!(written["data"]["version"], 3, "{written}");
+    let history = ask(
+        &client,
+        "history",
+        json!({"scope": "org.example", "key": "a"}),
+    )
+    .await;
+    assert_eq!(history.unwrap()["data"]["count"], 2);
+    assert!(state.terminate().success());
+    broker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failed_sync_is_never_acknowledged_and_ends_the_daemon() {
+    let broker = Broker::start().await;
+    let client = broker.client();
+    let folder = tempfile::tempdir().unwrap();
+    let mut state = start(&broker, folder.path());
+    set(&client, "a", 1).await;
+
+    fs::write(folder.path().join("fail-sync"), "").unwrap();
+    let fields = json!({"scope": "org.example", "key": "a", "value": 2});
+    let body =
+        plantd_client::Body::from_frames([b"state-set".as_slice(), fields.to_string().as_bytes()]);
+    let answer = client.request("org.plantd.State", body).retry_never().await;
+    assert!(answer.is_err(), "{answer:?}");
+    assert_eq!(state.ended().code(), Some(1));
+    let log = state.rest();
+    assert!(
+        log.contains("the disk does not keep what is written"),
+        "{log}"
+    );
+
+    fs::remove_file(folder.path().join("fail-sync")).unwrap();
+    let mut state = start(&broker, folder.path());
+    let value = get(&client, "a").await;
+    assert!(value == 1 || value == 2, "{value}");
+    assert!(state.terminate().success());
+    broker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_disk_that_is_really_full_heals_too() {
+    let broker = Broker::start().await;
+    let client = broker.client();
+    let folder = tempfile::tempdir().unwrap();
+    let disk = folder.path().join("disk");
+    fs::create_dir(&disk).unwrap();
+    let mounted = Command::new("mount")
+        .args(["-t", "tmpfs", "-o", "size=2m", "tmpfs"])
+        .arg(&disk)
+        .output();
+    if !mounted.is_ok_and(|mounted| mounted.status.success()) {
+        // Only root may mount; what follows is the same as with a library that says so, above.
+        return;
+    }
+    let mounted = Mounted(disk.clone());
+    let mut state = State::start(&broker, &disk.join("state.db"), &[]);
+    set(&client, "a", 1).await;
+    let ballast = disk.join("ballast");
+    // As much as there is room for.
+    let _ = fs::write(&ballast, vec![0; 2 << 20]);
+    let mut refused = set(&client, "b", "x".repeat(100_000)).await;
+    while refused["success"] == true {
+        refused = set(&client, "b", "x".repeat(100_000)).await;
+    }
+    assert_eq!(refused["code"], "full", "{refused}");
+    assert_eq!(get(&client, "a").await, 1);
+    fs::remove_file(&ballast).unwrap();
+    state.health_says(r#""name":"store","status":"UP""#);
+    let written = set(&client, "a", 2).await;
+    assert_eq!(written["success"], true, "{written}");
+    assert!(state.terminate().success());
+    drop(mounted);
+    broker.stop().await;
+}
+
+/// A disk that goes away when the test ends, however it does.
+struct Mounted(PathBuf);
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
+    }
+}

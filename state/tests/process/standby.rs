@@ -1,0 +1,68 @@
+//! Two daemons on one store: one serves, the other waits and takes over.
+
+use std::process::Command;
+
+use crate::running::{Broker, State, get, set};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_daemon_waits_and_takes_over_what_was_acknowledged() {
+    let broker = Broker::start().await;
+    let client = broker.client();
+    let folder = tempfile::tempdir().unwrap();
+    let database = folder.path().join("state.db");
+    let mut first = State::start(&broker, &database, &[]);
+    first.line_of("worker.started");
+    let mut second = State::start(&broker, &database, &[]);
+    second.line_of("state.standby");
+    assert!(second.get("/healthz").starts_with("HTTP/1.1 200 "));
+    assert!(second.get("/readyz").starts_with("HTTP/1.1 503 "));
+    for index in 0..100 {
+        set(&client, "a", index).await;
+    }
+
+    first.kill();
+
+    second.line_of("state.takeover");
+    assert_eq!(get(&client, "a").await, 99);
+    assert!(second.get("/readyz").starts_with("HTTP/1.1 200 "));
+    assert!(second.terminate().success());
+    broker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn other_programs_read_and_copy_the_database_while_it_is_served() {
+    let broker = Broker::start().await;
+    let client = broker.client();
+    let folder = tempfile::tempdir().unwrap();
+    let database = folder.path().join("state.db");
+    let mut state = State::start(&broker, &database, &[]);
+    set(&client, "a", "one").await;
+    let copy = folder.path().join("copy.db");
+    let command = format!(".backup {}", copy.display());
+    let Ok(output) = Command::new("sqlite3").arg(&database).arg(command).output() else {
+        use std::io::Write as _;
+        let _ = writeln!(std::io::stderr(), "passed over: sqlite3 is not installed");
+        return;
+    };
+    assert!(output.status.success(), "{output:?}");
+    set(&client, "a", "two").await;
+
+    let columns = "SELECT scope, key, value, timestamp > 1700000000000000000 FROM state";
+    for (file, row) in [
+        (&copy, "org.example|a|\"one\"|1"),
+        (&database, "org.example|a|\"two\"|1"),
+    ] {
+        let read = Command::new("sqlite3")
+            .arg(file)
+            .arg(columns)
+            .output()
+            .unwrap();
+        assert_eq!(String::from_utf8(read.stdout).unwrap().trim(), row);
+    }
+    assert!(state.terminate().success());
+    // A copy is a store.
+    let mut copied = State::start(&broker, &copy, &[("PLANTD_STATE_CHECK", "full")]);
+    assert_eq!(get(&client, "a").await, "one");
+    assert!(copied.terminate().success());
+    broker.stop().await;
+}
