@@ -174,8 +174,9 @@ fn each_part_has_its_own_health() {
     for check in ["bus_connection", "broker_connection"] {
         let up = format!(r#""name":"{check}","status":"UP""#);
         while !get(&plantd.metric_health, "/healthz").contains(&up) {}
-        while !get(&plantd.state_health, "/healthz").contains(&up) {}
     }
+    // There is no state bus here for it to publish on.
+    while !get(&plantd.state_health, "/healthz").contains(up) {}
     for address in [
         &plantd.broker_health,
         &plantd.echo_health,
