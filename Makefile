@@ -4,7 +4,7 @@ PROGRAMS := plantd-broker plantd-module-echo plantd-module-metric plantd-logger 
 CARGO    ?= cargo
 TARGET   := $(or $(CARGO_TARGET_DIR),target)
 
-.PHONY: help setup build test test-integration lint bench run clean
+.PHONY: help setup build test test-integration lint bench sim fuzz faults run clean
 
 help: ## help: list the targets
 	@sed -n 's/^[^\t#]*:.*## //p' $(MAKEFILE_LIST)
@@ -38,6 +38,19 @@ lint: ## lint: check format, lints and documentation as CI does
 bench: ## bench: measure requests and buses beside libzmq, the zeromq crate and NATS (docs/performance.md)
 	$(CARGO) run --release --locked --package=plantd-bench -- request
 	$(CARGO) run --release --locked --package=plantd-bench -- bus
+
+sim: ## sim: play 10,000 seeds, and each planted bug
+	$(CARGO) run --release --locked --package=plantd-sim -- --seeds 10000
+	$(CARGO) run --release --locked --package=plantd-sim -- --planted
+
+FUZZ_SECONDS ?= 60
+
+fuzz: ## fuzz: run every fuzzer for FUZZ_SECONDS; needs nightly Rust and cargo-fuzz
+	for target in $(sort $(notdir $(basename $(wildcard fuzz/fuzz_targets/*.rs)))); do \
+	  $(CARGO) +nightly fuzz run $$target -- -max_total_time=$(FUZZ_SECONDS) -max_len=2000 || exit 1; done
+
+faults: ## faults: kill, stop, cut off and flood real processes for 10 minutes
+	$(CARGO) run --release --locked --package=plantd-faults -- --minutes 10
 
 run: build ## run: run the Procfile with Overmind, foreman or honcho, whichever is there
 	@if command -v overmind >/dev/null; then OVERMIND_ENV=.env.development exec overmind start; \

@@ -21,7 +21,12 @@ pub struct BrokerProcess {
 impl BrokerProcess {
     /// Starts `program` on a free port, with further arguments.
     pub fn start(program: impl AsRef<Path>, arguments: &[&str]) -> Self {
-        let mut child = Command::new(program.as_ref())
+        Self::start_as(Command::new(program.as_ref()), arguments)
+    }
+
+    /// Starts a broker by a command that takes a broker's arguments after its own.
+    pub fn start_as(mut command: Command, arguments: &[&str]) -> Self {
+        let mut child = command
             .args(["--endpoint", "tcp://127.0.0.1:0", "--health-port", "0"])
             .args(["--buses", "[]"])
             .args(["--log-level", "info"])
@@ -80,13 +85,27 @@ impl BrokerProcess {
 
     /// The memory that is resident, in bytes.
     pub fn resident_bytes(&self) -> u64 {
+        self.memory_bytes("VmRSS:")
+    }
+
+    /// The most memory that was resident at any time, in bytes.
+    pub fn peak_bytes(&self) -> u64 {
+        self.memory_bytes("VmHWM:")
+    }
+
+    /// Whether the process has not ended.
+    pub fn is_running(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(None))
+    }
+
+    fn memory_bytes(&self, field: &str) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()));
         let status = status.expect("the process runs");
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let line = status.lines().find_map(|line| line.strip_prefix(field));
         let kib = line.and_then(|line| line.trim().strip_suffix(" kB"));
         let kib: u64 = kib
             .and_then(|kib| kib.parse().ok())
-            .expect("VmRSS is in kB");
+            .expect("the kernel counts in kB");
         kib * 1024
     }
 

@@ -100,6 +100,25 @@ impl Wire {
         self.stream.write_all(bytes).is_ok()
     }
 
+    /// Has [`write_some`](Self::write_some) wait no longer than this.
+    pub fn gives_up_writing_after(&mut self, time: Duration) {
+        self.stream
+            .set_write_timeout(Some(time))
+            .expect("a timeout");
+    }
+
+    /// Writes what the broker takes in time, which may be nothing; `None` once it has closed the
+    /// connection.
+    pub fn write_some(&mut self, bytes: &[u8]) -> Option<usize> {
+        match self.stream.write(bytes) {
+            Ok(written) => Some(written),
+            Err(error) => {
+                let waits = matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut);
+                waits.then_some(0)
+            }
+        }
+    }
+
     #[track_caller]
     pub fn send(&mut self, message: &Frames) {
         self.write(&message.encoded());

@@ -7,10 +7,11 @@ use std::panic::{self, AssertUnwindSafe};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
+use std::time::Duration;
 
 use plantd_mdp::planted::Bug;
 
-use crate::report::{Failure, Run};
+use crate::report::{Failure, Hunt, Run};
 use crate::world::World;
 
 /// Plays one seed. `bug` is planted into every machine that has a place for it.
@@ -46,6 +47,26 @@ pub fn hunt(bug: Bug, seeds: Range<u64>) -> Option<Failure> {
         .find_map(|seed| run(seed, Some(bug), false).err())
 }
 
+/// Plants each bug there is, on as many threads as there are processors, until a seed finds it.
+pub fn hunt_all(seeds: Range<u64>) -> Hunt {
+    let bugs = Mutex::new(Bug::ALL.iter());
+    let hunt = Mutex::new(Hunt::default());
+    on_all_processors(|| {
+        loop {
+            let next = bugs.lock().expect("runs do not panic").next();
+            let Some(bug) = next else {
+                return;
+            };
+            let found = self::hunt(*bug, seeds.clone());
+            hunt.lock()
+                .expect("runs do not panic")
+                .0
+                .insert(*bug, found);
+        }
+    });
+    hunt.into_inner().expect("runs do not panic")
+}
+
 /// What many runs came to.
 #[derive(Debug, Default)]
 pub struct Campaign {
@@ -61,19 +82,14 @@ pub struct Campaign {
 pub fn survey(seeds: Range<u64>) -> Campaign {
     let next = AtomicU64::new(seeds.start);
     let campaign = Mutex::new(Campaign::default());
-    let processors = thread::available_parallelism().map_or(1, NonZero::get);
-    thread::scope(|scope| {
-        for _ in 0..processors {
-            scope.spawn(|| {
-                loop {
-                    let seed = next.fetch_add(1, Ordering::Relaxed);
-                    if seed >= seeds.end {
-                        return;
-                    }
-                    let outcome = run(seed, None, false);
-                    campaign.lock().expect("runs do not panic").add(outcome);
-                }
-            });
+    on_all_processors(|| {
+        loop {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if seed >= seeds.end {
+                return;
+            }
+            let outcome = run(seed, None, false);
+            campaign.lock().expect("runs do not panic").add(outcome);
         }
     });
     let mut campaign = campaign.into_inner().expect("runs do not panic");
@@ -81,7 +97,38 @@ pub fn survey(seeds: Range<u64>) -> Campaign {
     campaign
 }
 
+fn on_all_processors(play: impl Fn() + Sync) {
+    let processors = thread::available_parallelism().map_or(1, NonZero::get);
+    thread::scope(|scope| {
+        for _ in 0..processors {
+            scope.spawn(&play);
+        }
+    });
+}
+
 impl Campaign {
+    /// Every failure, and the sum of the runs with the speed that they were played at.
+    pub fn summary(&self, took: Duration) -> String {
+        let failures = self.failures.iter();
+        let mut text: String = failures.map(|failure| format!("{failure}\n")).collect();
+        let Run {
+            simulated,
+            answered,
+            failed,
+            executed,
+            ..
+        } = &self.sum;
+        let hours = simulated.as_secs_f64() / 3600.0;
+        let took = took.as_secs_f64();
+        let (runs, failures) = (self.runs, self.failures.len());
+        text += &format!(
+            "{runs} seeds, {failures} failed; {executed} executions, {answered} answers, {failed} \
+             errors; {hours:.1} hours in {took:.1} s: {:.2} hours a second",
+            hours / took
+        );
+        text
+    }
+
     fn add(&mut self, outcome: Result<Run, Failure>) {
         self.runs += 1;
         match outcome {

@@ -25,6 +25,6 @@ mod wire;
 mod witness;
 mod world;
 
-pub use campaign::{Campaign, hunt, run, survey};
+pub use campaign::{Campaign, hunt, hunt_all, run, survey};
 pub use plantd_mdp::planted::Bug;
-pub use report::{Failure, Run};
+pub use report::{Failure, Hunt, Run};

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use clap::Parser;
-use plantd_sim::{run, survey};
+use plantd_sim::{hunt_all, run, survey};
 
 /// Plays clients, workers and brokers under seeded faults.
 #[derive(Parser)]
@@ -20,6 +20,9 @@ struct Arguments {
     /// Plays this one alone.
     #[arg(long, value_name = "SEED", conflicts_with_all = ["seeds", "from"])]
     replay: Option<u64>,
+    /// Plants each bug there is, and tells which seed finds it.
+    #[arg(long, conflicts_with = "replay")]
+    planted: bool,
     /// Tells everything that brokers take and want.
     #[arg(long, requires = "replay")]
     verbose: bool,
@@ -36,22 +39,15 @@ fn main() -> io::Result<ExitCode> {
             Err(failure) => writeln!(out, "{failure}").map(|()| ExitCode::FAILURE),
         };
     }
+    let seeds = arguments.from..arguments.from + arguments.seeds;
+    if arguments.planted {
+        let hunt = hunt_all(seeds);
+        writeln!(out, "{hunt}")?;
+        return Ok(ExitCode::from(u8::from(hunt.caught() < hunt.planted())));
+    }
     #[expect(clippy::disallowed_methods, reason = "what the speed is measured by")]
     let began = Instant::now();
-    let campaign = survey(arguments.from..arguments.from + arguments.seeds);
-    let took = began.elapsed().as_secs_f64();
-    for failure in &campaign.failures {
-        writeln!(out, "{failure}")?;
-    }
-    let hours = campaign.sum.simulated.as_secs_f64() / 3600.0;
-    let (runs, failures) = (campaign.runs, campaign.failures.len());
-    writeln!(
-        out,
-        "{runs} seeds, {failures} failed; {} executions, {} answers, {} errors; {hours:.1} hours in {took:.1} s: {:.2} hours a second",
-        campaign.sum.executed,
-        campaign.sum.answered,
-        campaign.sum.failed,
-        hours / took
-    )?;
-    Ok(ExitCode::from(u8::from(failures > 0)))
+    let campaign = survey(seeds);
+    writeln!(out, "{}", campaign.summary(began.elapsed()))?;
+    Ok(ExitCode::from(u8::from(!campaign.failures.is_empty())))
 }

@@ -5,6 +5,8 @@ use std::fmt;
 use std::io::Write;
 use std::time::Duration;
 
+use plantd_mdp::planted::Bug;
+
 /// A run without a violation.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Run {
@@ -44,6 +46,34 @@ impl fmt::Display for Failure {
 }
 
 impl std::error::Error for Failure {}
+
+/// What became of the bugs that were planted.
+#[derive(Debug, Default)]
+pub struct Hunt(pub(crate) BTreeMap<Bug, Option<Failure>>);
+
+impl Hunt {
+    /// How many were planted.
+    pub fn planted(&self) -> usize {
+        self.0.len()
+    }
+
+    /// How many were found.
+    pub fn caught(&self) -> usize {
+        self.0.values().flatten().count()
+    }
+}
+
+impl fmt::Display for Hunt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (bug, found) in &self.0 {
+            match found {
+                Some(Failure { seed, words, .. }) => writeln!(f, "{bug:?}: seed {seed}: {words}")?,
+                None => writeln!(f, "{bug:?}: not caught")?,
+            }
+        }
+        write!(f, "{} of {} caught", self.caught(), self.planted())
+    }
+}
 
 /// Writes a line for whoever replays a run; a reader that is gone is no matter.
 pub(crate) fn line(words: &str) {

@@ -8,6 +8,7 @@ use crate::assert_none;
 use crate::tree::{files, read, root};
 
 /// What comes before a list that a test compares with the code.
+const GUARANTEES: &str = "<!-- guarantees -->";
 const REASONS: &str = "<!-- reasons: plantd_mdp::Rejection -->";
 const CODES: &str = "<!-- codes: plantd_mdp::ErrorCode -->";
 const LOGGER_REASONS: &str = "<!-- reasons: plantd_logger::Reason -->";
@@ -89,6 +90,30 @@ fn every_code_of_the_state_service_is_listed() {
         listed,
         plantd_state::Code::ALL.map(plantd_state::Code::as_str)
     );
+}
+
+#[test]
+fn every_guarantee_is_held_by_tests_that_exist() {
+    let text = read("docs/guarantees.md");
+    let (_, after) = text.split_once(GUARANTEES).expect("the marker is there");
+    let rows = after.lines().skip_while(|line| line.is_empty());
+    let rows = rows.take_while(|line| line.starts_with('|')).skip(2);
+    let sources: Vec<String> = files("rs").iter().map(read).collect();
+    let mut complaints = Vec::new();
+    for row in rows {
+        let held_by = row.split('|').nth(3).unwrap_or_default();
+        let names: Vec<&str> = held_by.split('`').skip(1).step_by(2).collect();
+        if names.is_empty() {
+            complaints.push(format!("no test holds {row}"));
+        }
+        for name in names {
+            let declared = format!("fn {name}(");
+            if !sources.iter().any(|source| source.contains(&declared)) {
+                complaints.push(format!("there is no test {name}"));
+            }
+        }
+    }
+    assert_none(complaints);
 }
 
 /// The first column of the table after a marker, without its head and quotes.

@@ -31,6 +31,25 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("plantd-bench", &["plantd-broker", "plantd-daemon"]),
     ("plantd-sim", &["plantd-mdp", "plantd-zmtp"]),
     (
+        "plantd-harness",
+        &[
+            "plantd-broker",
+            "plantd-client",
+            "plantd-daemon",
+            "plantd-mdp",
+            "plantd-zmtp",
+        ],
+    ),
+    (
+        "plantd-faults",
+        &[
+            "plantd-broker",
+            "plantd-client",
+            "plantd-daemon",
+            "plantd-tests",
+        ],
+    ),
+    (
         "plantd-tests",
         &[
             "plantd-broker",

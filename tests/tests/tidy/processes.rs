@@ -4,7 +4,12 @@ use crate::assert_none;
 use crate::tree::{packages, read};
 
 /// Packages whose programs are for those who work on plantd.
-const OF_DEVELOPERS: [&str; 3] = ["plantd-bench", "plantd-sim", "plantd-tests"];
+const OF_DEVELOPERS: [&str; 4] = [
+    "plantd-bench",
+    "plantd-faults",
+    "plantd-sim",
+    "plantd-tests",
+];
 
 /// Every program that users run.
 fn programs() -> Vec<String> {

@@ -1,0 +1,4 @@
+//! Gives what the fuzzer makes up to [`plantd_harness::handshake`].
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| plantd_harness::handshake(bytes));
