@@ -1,8 +1,8 @@
 //! Buses: what publishers send is handed on to whoever subscribes it.
 //!
 //! [`machine`] decides as a value who gets what ([`Bus`]); [`trie`] finds who subscribes a topic;
-//! [`fanout`] is the loop that carries it out, for all buses on one thread that is not the
-//! router's ([`plane`]), so that no flood on a bus delays a request.
+//! `fanout` is the loop that carries it out, for all buses on one thread that is not the
+//! router's (`plane`), so that no flood on a bus delays a request.
 
 mod audiences;
 mod fanout;

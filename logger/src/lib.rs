@@ -1,7 +1,7 @@
 //! Stores what the metric bus carries in PostgreSQL or TimescaleDB.
 //!
-//! Messages go one way: [`intake`] reads them off the bus and makes batches of metrics, [`spool`]
-//! keeps the batches on disk, [`writer`] stores them in the database, each once. So there is nothing
+//! Messages go one way: `intake` reads them off the bus and makes batches of metrics, `spool`
+//! keeps the batches on disk, `writer` stores them in the database, each once. So there is nothing
 //! to switch over when the database goes away and comes back.
 
 mod batch;

@@ -4,7 +4,7 @@
 //! `org.plantd.State` and answers. `docs/protocol.md` says what may be asked; the file `store.rs`
 //! says how it is kept.
 //!
-//! A request is parsed once ([`request`]), becomes a write for the one thread that writes, or a read
+//! A request is parsed once (`request`), becomes a write for the one thread that writes, or a read
 //! on a connection beside it, and is answered in JSON that is written by hand, since values go out as
 //! the text that they came in as.
 
