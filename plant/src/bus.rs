@@ -1,6 +1,6 @@
 //! `plant bus`: looks at buses, subscribes to them and publishes on them.
 
-mod directory;
+pub(crate) mod directory;
 mod publish;
 mod record;
 mod subscribe;

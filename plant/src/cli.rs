@@ -15,7 +15,9 @@ use crate::failure::EXIT_CODES;
 use crate::output::Format;
 use crate::output::units::{parse_duration, parse_timeout};
 
-pub(crate) use bench::{BenchArguments, BenchCommand, BenchRequestArguments, Load};
+pub(crate) use bench::{
+    BenchArguments, BenchBusArguments, BenchCommand, BenchRequestArguments, Load,
+};
 pub(crate) use bus::{
     BusArguments, BusChoice, BusCommand, PubArguments, Shown, SubArguments, TopArguments,
 };

@@ -37,6 +37,11 @@ impl Latencies {
         self.0.saturating_record(nanoseconds);
     }
 
+    pub(super) fn add_all(&mut self, others: &Self) {
+        let added = self.0.add(&others.0);
+        added.expect("all have the same bounds");
+    }
+
     pub(super) fn count(&self) -> u64 {
         self.0.len()
     }

@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use plantd_client::{Body, Client, RequestError, ServiceName};
 use serde::Serialize;
-use tokio::task::{JoinError, JoinSet};
+use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use super::latencies::{Latencies, Percentiles};
 use super::ticks::{self, Ticks};
+use super::{next, panicked};
 use crate::cli::{BenchRequestArguments, Load, Options};
 use crate::connect::{connect, nobody_serves};
 use crate::failure::Failure;
@@ -184,10 +185,7 @@ impl Asking {
     }
 
     fn report(&self, tally: &Tally, not_sent: u64, elapsed: Duration) -> Report {
-        let (rate, window) = match self.load {
-            Load::Rate(rate) => (Some(rate), None),
-            Load::Window(window) => (None, Some(window)),
-        };
+        let (rate, window) = self.load.parts();
         let (answered, failed) = (tally.answered.count(), tally.errors.values().sum());
         let seconds = elapsed.as_secs_f64().max(1e-9);
         Report {
@@ -205,21 +203,6 @@ impl Asking {
             errors: tally.errors.clone(),
             latency_ms: tally.answered.percentiles(),
         }
-    }
-}
-
-/// The next tick; never, where a window says when to send.
-async fn next(ticks: Option<&Ticks>) {
-    match ticks {
-        Some(ticks) => ticks.next().await,
-        None => std::future::pending().await,
-    }
-}
-
-fn panicked(error: JoinError) -> Failure {
-    Failure::System {
-        what: "wait for an answer".to_owned(),
-        error: error.into(),
     }
 }
 

@@ -87,6 +87,24 @@ pub(super) async fn places(
     }
 }
 
+/// Where publishers of one bus connect, and where its subscribers do.
+pub(crate) async fn sides(
+    options: &Options,
+    bus: &str,
+) -> Result<(Vec<String>, Vec<String>), Failure> {
+    let choice = BusChoice {
+        bus: Some(bus.to_owned()),
+        endpoint: Vec::new(),
+    };
+    let frontends = places(options, &choice, |bus| bus.frontend).await?;
+    let backends = places(options, &choice, |bus| bus.backend).await?;
+    let endpoints = |places: Vec<Place>| places.into_iter().flat_map(|place| place.endpoints);
+    Ok((
+        endpoints(frontends).collect(),
+        endpoints(backends).collect(),
+    ))
+}
+
 /// Asks each broker: equal brokers carry parts of one bus. One that does not answer is left out,
 /// unless none does.
 async fn ask_all(options: &Options) -> Result<Vec<(Endpoint, Buses)>, Failure> {

@@ -22,6 +22,20 @@ about latencies.
 The measured time ends with --duration or Ctrl-C; what is unanswered is then waited for. A second
 Ctrl-C gives that up too. Both print the report.";
 
+/// The same for a bus.
+const BUS_HONESTY: &str = "\
+One source publishes on a topic of its own, org.plantd.bench.<number>; those who subscribe to
+everything get it too. Each message is counted by every sink: received, missed (dropped on the way), or
+outstanding when --timeout has passed after the end. A body has 8 bytes at least.
+
+A latency is counted from the moment at which a message was due to the moment at which a sink gives
+it. With --rate messages are due at equal distances, whatever the bus does. With --window so many are
+on their way to the slowest sink, which finds the highest rate at which nothing is lost, and says
+little about latencies: a bus that stalls holds back the load (coordinated omission).
+
+The measured time ends with --duration or Ctrl-C. A second Ctrl-C no longer waits for what is on its
+way. Both print the report.";
+
 #[derive(Debug, Args)]
 pub(crate) struct BenchArguments {
     #[command(subcommand)]
@@ -32,6 +46,8 @@ pub(crate) struct BenchArguments {
 pub(crate) enum BenchCommand {
     /// Ask a service again and again: rate, latencies and errors
     Request(BenchRequestArguments),
+    /// Publish on a bus and subscribe to it: rate, latencies and losses
+    Bus(BenchBusArguments),
 }
 
 #[derive(Debug, Args)]
@@ -49,12 +65,26 @@ pub(crate) struct BenchRequestArguments {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = BUS_HONESTY)]
+pub(crate) struct BenchBusArguments {
+    /// The name of the bus; `plant bus list` lists them
+    pub(crate) bus: String,
+
+    /// How many sinks subscribe
+    #[arg(short = 'k', long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub(crate) sinks: u32,
+
+    #[command(flatten)]
+    pub(crate) load: LoadArguments,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct LoadArguments {
     /// How many are due a second, at equal distances
     #[arg(short, long, value_name = "N", conflicts_with = "window", value_parser = parse_rate)]
     rate: Option<f64>,
 
-    /// How many are unanswered at once, instead of a rate
+    /// How many are unanswered, or on their way, at once, instead of a rate
     #[arg(short, long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=4096))]
     window: u32,
 
@@ -81,6 +111,16 @@ impl LoadArguments {
         match self.rate {
             Some(rate) => Load::Rate(rate),
             None => Load::Window(self.window),
+        }
+    }
+}
+
+impl Load {
+    /// The rate, or the window.
+    pub(crate) fn parts(self) -> (Option<f64>, Option<u32>) {
+        match self {
+            Self::Rate(rate) => (Some(rate), None),
+            Self::Window(window) => (None, Some(window)),
         }
     }
 }

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use crate::harness::{Broker, Ended};
 
 const PERCENTILES: [&str; 5] = ["p50", "p90", "p99", "p99_9", "max"];
+const BUSES: &str = "[{name: event, frontend: tcp://127.0.0.1:0, backend: tcp://127.0.0.1:0}]";
 
 fn report(ended: &Ended) -> Value {
     let [report] = &ended.json()[..] else {
@@ -153,6 +154,93 @@ fn a_load_on_a_service_that_nobody_serves_is_exit_code_3() {
     broker
         .run(&["bench", "request", "nobody.serves.This"])
         .failed(3, "plant: nobody serves nobody.serves.This;");
+}
+
+#[test]
+fn every_sink_of_a_bus_gets_what_is_due_and_says_how_late() {
+    let broker = Broker::with_buses(BUSES);
+    let at_a_rate = ["bench", "bus", "event", "--sinks", "3", "--rate", "200"];
+    let moment = ["--duration", "250ms", "--size", "1000", "-o", "json"];
+    let ended = broker.run(&[&at_a_rate[..], &moment].concat());
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    let report = report(&ended);
+    assert_eq!(count(&report, "published"), 50);
+    assert_eq!(count(&report, "received"), 150);
+    for nothing in ["not_published", "missed", "outstanding"] {
+        assert_eq!(count(&report, nothing), 0, "{nothing}");
+    }
+    let latencies = PERCENTILES.map(|key| report["latency_ms"][key].as_f64().unwrap());
+    assert!(latencies[0] > 0.0);
+    assert!(latencies.is_sorted(), "{latencies:?}");
+}
+
+#[test]
+fn a_window_of_messages_is_kept_on_its_way() {
+    let broker = Broker::with_buses(BUSES);
+    let window = ["bench", "bus", "event", "--window", "100"];
+    let ended = broker.run(&[&window[..], &["--duration", "100ms"]].concat());
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    let lines: Vec<&str> = ended.stdout.lines().collect();
+    let [counts, latency] = lines[..] else {
+        panic!("two lines: {lines:?}");
+    };
+    assert!(
+        counts.starts_with("event, 64 bytes, sinks: 1, 100 on their way: ")
+            && counts.contains(" 0 missed in "),
+        "{counts}"
+    );
+    assert!(
+        latency.starts_with("latency from when one was due: p50 "),
+        "{latency}"
+    );
+}
+
+#[test]
+fn what_a_bus_drops_is_missed_and_holds_no_window_back() {
+    let outbox =
+        "[{name: event, frontend: tcp://127.0.0.1:0, backend: tcp://127.0.0.1:0, outbox: 1KiB}]";
+    let broker = Broker::with_buses(outbox);
+    let crowd = ["bench", "bus", "event", "--window", "100", "--size", "1000"];
+    let ended = broker.run(&[&crowd[..], &["--duration", "1s", "-o", "json"]].concat());
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    let report = report(&ended);
+    let [published, received, missed] =
+        ["published", "received", "missed"].map(|key| count(&report, key));
+    assert!(received > 0 && missed > 0, "{report}");
+    assert!(published > 100, "{report}");
+    assert_eq!(received + missed, published);
+    assert_eq!(count(&report, "outstanding"), 0);
+}
+
+#[test]
+fn a_load_on_a_bus_that_is_not_there_names_those_that_are() {
+    let broker = Broker::with_buses(BUSES);
+    let line = "plant: the broker has no bus \"events\"; it has: event";
+    broker.run(&["bench", "bus", "events"]).failed(64, line);
+}
+
+#[test]
+fn an_interrupt_ends_a_load_on_a_bus_with_the_report() {
+    let broker = Broker::with_buses(BUSES);
+    let endless = ["bench", "bus", "event", "--window", "10"];
+    let mut command = broker.plant(&[&endless[..], &["--duration", "1h", "-o", "json"]].concat());
+    let measuring = command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    loop {
+        let listing = &broker.run(&["bus", "list", "-o", "json"]).json()[0];
+        if listing["buses"][0]["messages"] != 0 {
+            break;
+        }
+    }
+    interrupt(measuring.id());
+    let ended = Ended::of(measuring.wait_with_output().unwrap());
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    let report = report(&ended);
+    assert!(count(&report, "received") > 0);
+    assert_eq!(count(&report, "received"), count(&report, "published"));
 }
 
 fn interrupt(id: u32) {
