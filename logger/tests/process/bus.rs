@@ -26,6 +26,8 @@ impl Bus {
         // What is published waits for its reader instead of being dropped.
         socket.set_sndhwm(0).unwrap();
         socket.set_linger(0).unwrap();
+        // A subscription is told also when that of a logger that was killed is still there.
+        socket.set_xpub_verbose(true).unwrap();
         socket.bind("tcp://127.0.0.1:*").unwrap();
         let endpoint = socket.get_last_endpoint().unwrap().unwrap();
         Self { socket, endpoint }
