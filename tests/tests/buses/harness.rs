@@ -165,6 +165,21 @@ impl Bus {
             std::thread::yield_now();
         }
     }
+
+    /// Waits until so many were refused for this reason: a peer may see its connection closed before
+    /// that is counted.
+    #[track_caller]
+    pub(crate) fn until_rejected(&self, reason: &str, expected: u64) {
+        let deadline = Deadline::start();
+        while self.plant.metrics().rejected(reason) != expected {
+            assert!(
+                !deadline.has_passed(),
+                "{reason} is counted {} times, not {expected}",
+                self.plant.metrics().rejected(reason)
+            );
+            std::thread::yield_now();
+        }
+    }
 }
 
 /// Sends a message.

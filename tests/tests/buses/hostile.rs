@@ -67,7 +67,7 @@ fn messages_beyond_a_limit_end_their_publishers_connection() {
         publisher.write(&frames!["t", "before"].encoded());
         publisher.try_write(&frames.encoded());
         publisher.until_closed();
-        assert_eq!(bus.plant.metrics().rejected(reason), 1, "{reason}");
+        bus.until_rejected(reason, 1);
         assert_eq!(receive(&subscriber), [&b"t"[..], b"before"]);
     }
     let mut publisher = bus.raw_publisher(0);

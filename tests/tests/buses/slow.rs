@@ -113,7 +113,7 @@ fn who_takes_nothing_for_five_seconds_is_disconnected() {
     }
     bus.until_peers("backend", 0);
     assert_eq!(bus.plant.metrics().closed("stalled"), 1);
-    assert_eq!(bus.plant.metrics().rejected("stalled"), 1);
+    bus.until_rejected("stalled", 1);
     assert_eq!(bus.count("bus_outboxes_bytes"), 0);
     let rest = stopped.until_closed();
     assert!(
