@@ -107,6 +107,8 @@ pub async fn start(config: Config, daemon: &Daemon) -> Result<Running, StartErro
                 wishes,
                 bound,
             ));
+            // With it go the listeners: who waits for the end may bind the endpoints again.
+            drop(runtime);
             // Who no longer waits for the end does not need to know of it.
             let _ = done.send(());
         })?;

@@ -102,6 +102,8 @@ pub(crate) async fn start(
                     task.abort();
                 }
             });
+            // With it go the listeners: who waits for the end may bind the endpoints again.
+            drop(runtime);
             // Who no longer waits for the end does not need to know of it.
             let _ = done.send(());
         })?;

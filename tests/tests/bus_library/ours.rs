@@ -83,7 +83,7 @@ fn a_sink_misses_exactly_what_the_broker_dropped() {
 #[test]
 fn after_a_restart_of_the_broker_both_are_back() {
     for transport in TRANSPORTS {
-        let (first, frontend, backend) = anywhere();
+        let (mut first, frontend, backend) = anywhere();
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
@@ -98,7 +98,7 @@ fn after_a_restart_of_the_broker_both_are_back() {
         };
         let mut account = Account::default();
         runtime.block_on(account.until(&source, &mut sink, "t", "before"));
-        drop(first);
+        first.stop();
         let mut status = source.status();
         runtime.block_on(async {
             soon(status.wait_for(|status| !status.is_up()))
