@@ -74,6 +74,12 @@ pub(crate) fn median(values: impl Iterator<Item = f64>) -> Option<f64> {
     Some(f64::midpoint(values[lower], values[upper]))
 }
 
+/// The median of the ratios of neighbouring runs.
+pub(crate) fn median_ratio<T>(ours: &[T], theirs: &[T], of: fn(&T) -> f64) -> Option<f64> {
+    let pairs = ours.iter().zip(theirs);
+    median(pairs.map(|(ours, theirs)| of(ours) / of(theirs)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -35,9 +35,7 @@ impl BrokerList {
                 endpoint: text.clone(),
                 source,
             })?;
-            if let Endpoint::Tcp { host, port } = &endpoint
-                && (host == "*" || *port == 0)
-            {
+            if !endpoint.is_dialable() {
                 return Err(ConfigError::NotDialable(text.clone()));
             }
             if !parsed.contains(&endpoint) {

@@ -30,6 +30,20 @@ impl Status {
     pub fn is_up(&self) -> bool {
         self.brokers.iter().any(|broker| broker.is_up)
     }
+
+    /// Says what a health check has to tell: nothing while every broker is up, which one is not while
+    /// others are.
+    ///
+    /// # Errors
+    /// Why no broker is up.
+    pub fn health(&self) -> Result<Option<String>, String> {
+        let lost = self.brokers.iter().find(|broker| !broker.is_up);
+        match (self.is_up(), lost) {
+            (true, lost) => Ok(lost.map(ToString::to_string)),
+            (false, Some(broker)) => Err(broker.to_string()),
+            (false, None) => Err("no broker is known yet".to_owned()),
+        }
+    }
 }
 
 impl BrokerStatus {
@@ -50,5 +64,31 @@ impl fmt::Display for BrokerStatus {
             (Some(error), false) => write!(f, "{}: {error}", self.endpoint),
             (None, false) => write!(f, "{}: connecting", self.endpoint),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn status(brokers: &[bool]) -> Status {
+        let brokers = brokers.iter().map(|is_up| BrokerStatus {
+            endpoint: "tcp://127.0.0.1:9797".to_owned(),
+            is_up: *is_up,
+            last_error: None,
+        });
+        Status {
+            brokers: brokers.collect(),
+        }
+    }
+
+    #[test]
+    fn health_is_less_while_some_brokers_are_lost_and_gone_while_all_are() {
+        let lost = "tcp://127.0.0.1:9797: connecting".to_owned();
+        assert_eq!(status(&[true, true]).health(), Ok(None));
+        assert_eq!(status(&[true, false]).health(), Ok(Some(lost.clone())));
+        assert_eq!(status(&[false, false]).health(), Err(lost));
+        let unknown = "no broker is known yet".to_owned();
+        assert_eq!(status(&[]).health(), Err(unknown));
     }
 }

@@ -217,7 +217,7 @@ impl Settings for Config {
 
     fn validate(&self) -> Vec<Problem> {
         let mut problems = Vec::new();
-        if let Some(endpoint) = self.bus_endpoint.iter().find(|e| !is_dialable(e)) {
+        if let Some(endpoint) = self.bus_endpoint.iter().find(|e| !e.is_dialable()) {
             let expected = format!("{endpoint} cannot be dialled: write a host and a port");
             problems.push(Problem::new("bus_endpoint", expected));
         }
@@ -255,14 +255,6 @@ impl From<Transport> for plantd_client::Transport {
             Transport::Plantd => Self::Plantd,
             Transport::Zeromq => Self::Zeromq,
         }
-    }
-}
-
-/// Whether an endpoint names one place.
-fn is_dialable(endpoint: &Endpoint) -> bool {
-    match endpoint {
-        Endpoint::Tcp { host, port } => host != "*" && *port != 0,
-        Endpoint::Ipc { .. } => true,
     }
 }
 

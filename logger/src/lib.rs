@@ -17,9 +17,7 @@ mod writer;
 use anyhow::Context as _;
 use plantd_client::{Sink, Status};
 use plantd_daemon::Daemon;
-use plantd_daemon::health::Check;
 use plantd_daemon::logs::Throttle;
-use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 use tracing::Instrument as _;
@@ -59,7 +57,7 @@ pub async fn run(config: Config, daemon: Daemon) -> anyhow::Result<()> {
     };
     let sink = sink(&config)?;
     let check = daemon.health.check("bus_connection");
-    tokio::spawn(show_buses(sink.status(), check).in_current_span());
+    tokio::spawn(check.follow(sink.status(), bus_health).in_current_span());
     let intake = Intake {
         retention,
         batch_metrics: config.batch_metrics,
@@ -133,19 +131,10 @@ async fn ended(spool: Ended) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Keeps the check at what the sink knows of its buses, until the sink ends.
-async fn show_buses(mut status: watch::Receiver<Status>, check: Check) {
-    loop {
-        let seen = status.borrow_and_update().clone();
-        let lost = seen.brokers.iter().find(|broker| !broker.is_up);
-        match (seen.is_up(), lost) {
-            (true, None) => check.up(),
-            (true, Some(broker)) => check.degraded(broker.to_string()),
-            (false, Some(broker)) => check.down(broker.to_string()),
-            (false, None) => check.down("no bus is known yet"),
-        }
-        if status.changed().await.is_err() {
-            return;
-        }
+/// What is known of the buses.
+fn bus_health(status: &Status) -> Result<Option<String>, String> {
+    if status.brokers.is_empty() {
+        return Err("no bus is known yet".to_owned());
     }
+    status.health()
 }

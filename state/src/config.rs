@@ -191,12 +191,12 @@ impl Settings for Config {
             }
             Ok(_) => {}
         }
-        if let Some(endpoint) = self.broker_endpoint.iter().find(|e| !is_dialable(e)) {
+        if let Some(endpoint) = self.broker_endpoint.iter().find(|e| !e.is_dialable()) {
             let expected = format!("{endpoint} cannot be dialled: write a host and a port");
             problems.push(Problem::new("broker_endpoint", expected));
         }
         let bus = self.bus_endpoint.iter().flat_map(OneOrMore::iter);
-        if let Some(endpoint) = bus.into_iter().find(|e| !is_dialable(e)) {
+        if let Some(endpoint) = bus.into_iter().find(|e| !e.is_dialable()) {
             let expected = format!("{endpoint} cannot be dialled: write a host and a port");
             problems.push(Problem::new("bus_endpoint", expected));
         }
@@ -258,14 +258,6 @@ pub(crate) fn folder_of(file: &Path) -> &Path {
     match file.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         Some(_) | None => Path::new("."),
-    }
-}
-
-/// Whether an endpoint names one place.
-fn is_dialable(endpoint: &Endpoint) -> bool {
-    match endpoint {
-        Endpoint::Tcp { host, port } => host != "*" && *port != 0,
-        Endpoint::Ipc { .. } => true,
     }
 }
 

@@ -31,7 +31,6 @@ use plantd_daemon::Daemon;
 use plantd_daemon::config::Settings as _;
 use plantd_daemon::health::Check;
 use plantd_daemon::shutdown::Shutdown;
-use tokio::sync::watch;
 use tokio::time::interval;
 use tracing::Instrument as _;
 
@@ -71,7 +70,7 @@ pub async fn run(config: Config, daemon: Daemon) -> anyhow::Result<()> {
             let (publisher, sender) = started.context("publish on the state bus")?;
             let check = daemon.health.check("bus_connection");
             let status = publisher.source().status();
-            tokio::spawn(show_bus(status, check).in_current_span());
+            tokio::spawn(check.follow(status, bus_health).in_current_span());
             (Some(publisher), Some(sender))
         }
         None => (None, None),
@@ -145,19 +144,11 @@ async fn restore(manifest: PathBuf, database: PathBuf) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Keeps the check at what is known of the bus, until the source ends. Changes that are not
-/// published are in the history, so that its loss makes the service less well and no more.
-async fn show_bus(mut status: watch::Receiver<Status>, check: Check) {
-    loop {
-        let seen = status.borrow_and_update().clone();
-        match seen.brokers.iter().find(|broker| !broker.is_up) {
-            None => check.up(),
-            Some(broker) => check.degraded(broker.to_string()),
-        }
-        if status.changed().await.is_err() {
-            return;
-        }
-    }
+/// What is known of the bus. Changes that are not published are in the history, so that its loss makes
+/// the service less well and no more.
+fn bus_health(status: &Status) -> Result<Option<String>, String> {
+    let lost = status.brokers.iter().find(|broker| !broker.is_up);
+    Ok(lost.map(ToString::to_string))
 }
 
 /// Waits for the lock of the database; `None` when the daemon is asked to stop before.
@@ -236,7 +227,11 @@ async fn serve(config: &Config, daemon: &Daemon, service: Service) -> anyhow::Re
         .build()
         .context("configure the worker")?;
     let check = daemon.health.check("broker_connection");
-    tokio::spawn(show_brokers(worker.status(), check).in_current_span());
+    tokio::spawn(
+        check
+            .follow(worker.status(), Status::health)
+            .in_current_span(),
+    );
     daemon.health.started();
     tracing::info!(
         context = "worker.started",
@@ -259,23 +254,6 @@ async fn serve(config: &Config, daemon: &Daemon, service: Service) -> anyhow::Re
         }
         Served::TimedOut { unfinished } => {
             bail!("{unfinished} requests were not finished and are given to another worker")
-        }
-    }
-}
-
-/// Keeps the check at what the worker knows of its brokers, until the worker ends.
-async fn show_brokers(mut status: watch::Receiver<Status>, check: Check) {
-    loop {
-        let seen = status.borrow_and_update().clone();
-        let lost = seen.brokers.iter().find(|broker| !broker.is_up);
-        match (seen.is_up(), lost) {
-            (true, None) => check.up(),
-            (true, Some(broker)) => check.degraded(broker.to_string()),
-            (false, Some(broker)) => check.down(broker.to_string()),
-            (false, None) => check.down("no broker is known yet"),
-        }
-        if status.changed().await.is_err() {
-            return;
         }
     }
 }

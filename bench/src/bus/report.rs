@@ -7,7 +7,7 @@ use super::measurement::Measurement;
 use super::peer::Peer;
 use super::standstill::Standstill;
 use crate::figures::Figure;
-use crate::report::{Conditions, median};
+use crate::report::{Conditions, median, median_ratio};
 
 /// Everything that a series found.
 #[derive(Debug, Serialize)]
@@ -44,10 +44,7 @@ impl Row {
         runs: &[Measurement],
         plantd: &[Measurement],
     ) -> Self {
-        let over = |of: fn(&Measurement) -> f64| {
-            let pairs = plantd.iter().zip(runs);
-            median(pairs.map(|(ours, theirs)| of(ours) / of(theirs)))
-        };
+        let over = |of| median_ratio(plantd, runs, of);
         let each = |of: fn(&Measurement) -> f64| median(runs.iter().map(of)).unwrap_or(f64::NAN);
         let ratios = || {
             Some(Ratios {

@@ -7,7 +7,7 @@ use super::measurement::Measurement;
 use super::memory::Memory;
 use super::peer::Peer;
 use crate::figures::Figure;
-use crate::report::{Conditions, median};
+use crate::report::{Conditions, median, median_ratio};
 
 /// Everything that a series found.
 #[derive(Debug, Serialize)]
@@ -46,10 +46,7 @@ impl Row {
         runs: &[Measurement],
         plantd: &[Measurement],
     ) -> Self {
-        let over = |of: fn(&Measurement) -> f64| {
-            let pairs = plantd.iter().zip(runs);
-            median(pairs.map(|(ours, theirs)| of(ours) / of(theirs)))
-        };
+        let over = |of| median_ratio(plantd, runs, of);
         let ratios = || {
             let pairs = plantd.iter().zip(runs);
             let p50 = pairs.filter_map(|(ours, theirs)| Some(ours.p50_us? / theirs.p50_us?));

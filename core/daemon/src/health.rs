@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
+use tokio::sync::watch;
 
 use crate::shutdown::Shutdown;
 use report::{Item, Report};
@@ -180,6 +181,26 @@ impl Check {
     /// The dependency is lost. The reason is shown to loopback peers only.
     pub fn down(&self, reason: impl Into<String>) {
         self.set(Condition::Down, Some(reason.into()));
+    }
+
+    /// Keeps the check at what is seen, until whoever tells it is gone. `judge` gives `Ok(None)` for
+    /// up, `Ok` with the reason for degraded, and `Err` with the reason for down.
+    pub async fn follow<T>(
+        self,
+        mut seen: watch::Receiver<T>,
+        judge: impl Fn(&T) -> Result<Option<String>, String>,
+    ) {
+        loop {
+            let judgement = judge(&seen.borrow_and_update());
+            match judgement {
+                Ok(None) => self.up(),
+                Ok(Some(reason)) => self.degraded(reason),
+                Err(reason) => self.down(reason),
+            }
+            if seen.changed().await.is_err() {
+                return;
+            }
+        }
     }
 
     fn set(&self, condition: Condition, reason: Option<String>) {

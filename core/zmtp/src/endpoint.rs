@@ -48,6 +48,14 @@ impl Endpoint {
             Self::Ipc { .. } => true,
         }
     }
+
+    /// Whether it names one place to connect to: not `*` or port 0, which are for listening.
+    pub fn is_dialable(&self) -> bool {
+        match self {
+            Self::Tcp { host, port } => host != "*" && *port != 0,
+            Self::Ipc { .. } => true,
+        }
+    }
 }
 
 impl fmt::Display for Endpoint {

@@ -40,16 +40,14 @@ impl Stream {
     /// That of the last address; [`InvalidInput`](io::ErrorKind::InvalidInput) if the endpoint is
     /// one to listen at (`*` or port 0).
     pub async fn connect(endpoint: &Endpoint) -> io::Result<Self> {
+        if !endpoint.is_dialable() {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                format!("{endpoint} is an endpoint to listen at, not to connect to"),
+            ));
+        }
         match endpoint {
-            Endpoint::Tcp { host, port } => {
-                if host == "*" || *port == 0 {
-                    return Err(io::Error::new(
-                        io::ErrorKind::InvalidInput,
-                        format!("{endpoint} is an endpoint to listen at, not to connect to"),
-                    ));
-                }
-                connect_tcp(host, *port).await
-            }
+            Endpoint::Tcp { host, port } => connect_tcp(host, *port).await,
             Endpoint::Ipc { path } => Ok(UnixStream::connect(path).await?.into()),
         }
     }

@@ -80,7 +80,7 @@ impl Settings for Config {
             }
             Ok(_) => {}
         }
-        if let Some(endpoint) = self.broker_endpoint.iter().find(|e| !is_dialable(e)) {
+        if let Some(endpoint) = self.broker_endpoint.iter().find(|e| !e.is_dialable()) {
             let expected = format!("{endpoint} cannot be dialled: write a host and a port");
             problems.push(Problem::new("broker_endpoint", expected));
         }
@@ -97,14 +97,6 @@ impl From<Transport> for plantd_client::Transport {
             Transport::Plantd => Self::Plantd,
             Transport::Zeromq => Self::Zeromq,
         }
-    }
-}
-
-/// Whether an endpoint names one place.
-fn is_dialable(endpoint: &Endpoint) -> bool {
-    match endpoint {
-        Endpoint::Tcp { host, port } => host != "*" && *port != 0,
-        Endpoint::Ipc { .. } => true,
     }
 }
 

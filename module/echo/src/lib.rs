@@ -9,8 +9,6 @@ use anyhow::{Context as _, bail};
 use plantd_client::{Request, Served, Status, Worker};
 use plantd_daemon::Daemon;
 use plantd_daemon::config::Settings as _;
-use plantd_daemon::health::Check;
-use tokio::sync::watch;
 use tracing::Instrument as _;
 
 pub use config::{Config, Transport};
@@ -33,7 +31,11 @@ pub async fn run(config: Config, daemon: Daemon) -> anyhow::Result<()> {
         .build()
         .context("configure the worker")?;
     let check = daemon.health.check("broker_connection");
-    tokio::spawn(show_brokers(worker.status(), check).in_current_span());
+    tokio::spawn(
+        check
+            .follow(worker.status(), Status::health)
+            .in_current_span(),
+    );
     daemon.health.started();
     tracing::info!(
         context = "worker.started",
@@ -53,23 +55,6 @@ pub async fn run(config: Config, daemon: Daemon) -> anyhow::Result<()> {
         }
         Served::TimedOut { unfinished } => {
             bail!("{unfinished} requests were not finished and are given to another worker")
-        }
-    }
-}
-
-/// Keeps the check at what the worker knows of its brokers, until the worker ends.
-async fn show_brokers(mut status: watch::Receiver<Status>, check: Check) {
-    loop {
-        let seen = status.borrow_and_update().clone();
-        let lost = seen.brokers.iter().find(|broker| !broker.is_up);
-        match (seen.is_up(), lost) {
-            (true, None) => check.up(),
-            (true, Some(broker)) => check.degraded(broker.to_string()),
-            (false, Some(broker)) => check.down(broker.to_string()),
-            (false, None) => check.down("no broker is known yet"),
-        }
-        if status.changed().await.is_err() {
-            return;
         }
     }
 }

@@ -106,7 +106,7 @@ impl Settings for Config {
             ("broker_endpoint", &self.broker_endpoint),
             ("bus_endpoint", &self.bus_endpoint),
         ] {
-            if let Some(endpoint) = endpoints.iter().find(|e| !is_dialable(e)) {
+            if let Some(endpoint) = endpoints.iter().find(|e| !e.is_dialable()) {
                 let expected = format!("{endpoint} cannot be dialled: write a host and a port");
                 problems.push(Problem::new(key, expected));
             }
@@ -124,14 +124,6 @@ impl From<Transport> for plantd_client::Transport {
             Transport::Plantd => Self::Plantd,
             Transport::Zeromq => Self::Zeromq,
         }
-    }
-}
-
-/// Whether an endpoint names one place.
-fn is_dialable(endpoint: &Endpoint) -> bool {
-    match endpoint {
-        Endpoint::Tcp { host, port } => host != "*" && *port != 0,
-        Endpoint::Ipc { .. } => true,
     }
 }
 

@@ -15,7 +15,6 @@ use jiff::Timestamp;
 use plantd_client::{Request, Served, Source, Status, Worker};
 use plantd_daemon::Daemon;
 use plantd_daemon::config::Settings as _;
-use plantd_daemon::health::Check;
 use plantd_daemon::shutdown::Shutdown;
 use sysinfo::System;
 use tokio::sync::watch;
@@ -53,7 +52,7 @@ pub async fn run(config: Config, daemon: Daemon) -> anyhow::Result<()> {
         ("broker_connection", worker.status()),
     ] {
         let check = daemon.health.check(name);
-        tokio::spawn(show_brokers(status, check).in_current_span());
+        tokio::spawn(check.follow(status, Status::health).in_current_span());
     }
 
     let (latest, seen) = watch::channel(Vec::new());
@@ -163,22 +162,5 @@ impl Publisher {
             tracing::warn!(context = "metric.refused", "not published: {error}");
         }
         self.is_refused = refused.is_some();
-    }
-}
-
-/// Keeps a check at what is known of its brokers, until who knows it ends.
-async fn show_brokers(mut status: watch::Receiver<Status>, check: Check) {
-    loop {
-        let seen = status.borrow_and_update().clone();
-        let lost = seen.brokers.iter().find(|broker| !broker.is_up);
-        match (seen.is_up(), lost) {
-            (true, None) => check.up(),
-            (true, Some(broker)) => check.degraded(broker.to_string()),
-            (false, Some(broker)) => check.down(broker.to_string()),
-            (false, None) => check.down("no broker is known yet"),
-        }
-        if status.changed().await.is_err() {
-            return;
-        }
     }
 }

@@ -128,3 +128,19 @@ fn alive_while_every_loop_beats_whatever_the_checks_say() {
         .collect();
     assert_eq!(silent, ["silent for 10 s"]);
 }
+
+#[tokio::test]
+async fn a_check_follows_what_is_seen_until_nobody_tells_any_more() {
+    let health = Health::new(Shutdown::new());
+    let (told, seen) = watch::channel(Err("refused".to_owned()));
+    let following = tokio::spawn(health.check("broker_connection").follow(seen, Clone::clone));
+    while health.health().is_up() {
+        tokio::task::yield_now().await;
+    }
+    told.send(Ok(None)).unwrap();
+    while !health.health().is_up() {
+        tokio::task::yield_now().await;
+    }
+    drop(told);
+    following.await.unwrap();
+}

@@ -112,6 +112,20 @@ fn loopback_is_what_only_this_machine_reaches() {
     }
 }
 
+#[test]
+fn what_is_to_listen_at_is_not_dialable() {
+    for (text, is_dialable) in [
+        ("tcp://127.0.0.1:1", true),
+        ("tcp://broker.example:1", true),
+        ("ipc://x", true),
+        ("tcp://*:1", false),
+        ("tcp://127.0.0.1:0", false),
+    ] {
+        let endpoint: Endpoint = text.parse().unwrap();
+        assert_eq!(endpoint.is_dialable(), is_dialable, "{text}");
+    }
+}
+
 proptest! {
     #[test]
     fn any_text_is_an_endpoint_that_reads_back_or_an_error(text in "(tcp://|ipc://|@|>)?[ -~]{0,20}") {
