@@ -9,10 +9,20 @@ use plantd_client::Body;
 use crate::failure::Failure;
 
 /// The argument that stands for stdin.
-const STDIN: &str = "-";
+pub(crate) const STDIN: &str = "-";
 
 /// The most that any broker can be told to take.
-const MAX_BYTES: u64 = 16 * 1024 * 1024;
+const BROKER: Most = Most {
+    mib: 16,
+    nobody: "no broker",
+};
+
+/// The most that is read, and who takes no more.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Most {
+    pub(crate) mib: u64,
+    pub(crate) nobody: &'static str,
+}
 
 /// Reads the frames in the order of the arguments, files last; none of them is one empty frame.
 pub(crate) fn read_body(arguments: &[String], files: &[PathBuf]) -> Result<Body, Failure> {
@@ -37,33 +47,43 @@ fn read_with(
     let mut frames = Vec::new();
     for argument in arguments {
         frames.push(match argument.as_str() {
-            STDIN => limited(stdin, "stdin")?,
+            STDIN => BROKER.read(stdin, "stdin")?,
             text => text.as_bytes().to_vec(),
         });
     }
     for path in files {
         frames.push(if is_stdin(&path) {
-            limited(stdin, "stdin")?
+            BROKER.read(stdin, "stdin")?
         } else {
-            let name = path.display().to_string();
-            let mut file = File::open(path).map_err(|error| reading(&name, error))?;
-            limited(&mut file, &name)?
+            BROKER.read_file(path)?
         });
     }
     Ok(Body::from_frames(frames))
 }
 
-fn limited(source: &mut dyn Read, name: &str) -> Result<Vec<u8>, Failure> {
-    let mut bytes = Vec::new();
-    source
-        .take(MAX_BYTES + 1)
-        .read_to_end(&mut bytes)
-        .map_err(|error| reading(name, error))?;
-    if bytes.len() as u64 > MAX_BYTES {
-        let problem = format!("{name} has more than 16 MiB; no broker takes that");
-        return Err(Failure::Usage(problem));
+impl Most {
+    /// Reads a file to its end.
+    pub(crate) fn read_file(self, path: &Path) -> Result<Vec<u8>, Failure> {
+        let name = path.display().to_string();
+        let mut file = File::open(path).map_err(|error| reading(&name, error))?;
+        self.read(&mut file, &name)
     }
-    Ok(bytes)
+
+    /// Reads to the end of what people know by this name.
+    pub(crate) fn read(self, source: &mut dyn Read, name: &str) -> Result<Vec<u8>, Failure> {
+        let Self { mib, nobody } = self;
+        let most_bytes = mib << 20;
+        let mut bytes = Vec::new();
+        source
+            .take(most_bytes + 1)
+            .read_to_end(&mut bytes)
+            .map_err(|error| reading(name, error))?;
+        if bytes.len() as u64 > most_bytes {
+            let problem = format!("{name} has more than {mib} MiB; {nobody} takes that");
+            return Err(Failure::Usage(problem));
+        }
+        Ok(bytes)
+    }
 }
 
 fn reading(name: &str, error: io::Error) -> Failure {

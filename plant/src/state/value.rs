@@ -1,28 +1,24 @@
 //! A value to be written, from an argument, stdin or a file.
 
-use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 
 use plantd_client::state::Value;
 
 use crate::cli::ValueArguments;
 use crate::failure::Failure;
-
-/// The argument that stands for stdin.
-const STDIN: &str = "-";
+use crate::input::{Most, STDIN};
 
 /// The most that any state service can be told to take.
-const MAX_BYTES: u64 = 2 * 1024 * 1024;
+const SERVICE: Most = Most {
+    mib: 2,
+    nobody: "no state service",
+};
 
 /// Reads the value; JSON, unless it is said to be a text or bytes.
 pub(super) fn read(arguments: &ValueArguments) -> Result<Value, Failure> {
     let bytes = match (&arguments.value, &arguments.file) {
-        (_, Some(path)) => {
-            let name = path.display().to_string();
-            let mut file = File::open(path).map_err(|error| reading(&name, error))?;
-            limited(&mut file, &name)?
-        }
-        (Some(text), None) if text == STDIN => limited(&mut io::stdin().lock(), "stdin")?,
+        (_, Some(path)) => SERVICE.read_file(path)?,
+        (Some(text), None) if text == STDIN => SERVICE.read(&mut io::stdin().lock(), "stdin")?,
         (Some(text), None) => text.clone().into_bytes(),
         (None, None) => Vec::new(),
     };
@@ -46,26 +42,6 @@ fn of(bytes: Vec<u8>, is_text: bool, content_type: Option<&str>) -> Result<Value
         let problem = "the value is not JSON; --text keeps it as a text, --content-type as bytes";
         Failure::Usage(problem.to_owned())
     })
-}
-
-fn limited(source: &mut dyn Read, name: &str) -> Result<Vec<u8>, Failure> {
-    let mut bytes = Vec::new();
-    source
-        .take(MAX_BYTES + 1)
-        .read_to_end(&mut bytes)
-        .map_err(|error| reading(name, error))?;
-    if bytes.len() as u64 > MAX_BYTES {
-        let problem = format!("{name} has more than 2 MiB; no state service takes that");
-        return Err(Failure::Usage(problem));
-    }
-    Ok(bytes)
-}
-
-fn reading(name: &str, error: io::Error) -> Failure {
-    Failure::System {
-        what: format!("read {name}"),
-        error,
-    }
 }
 
 #[cfg(test)]
