@@ -1,7 +1,7 @@
 //! Why a client, a worker, a source or a sink cannot be built.
 
 use plantd_mdp::InvalidServiceName;
-use plantd_zmtp::EndpointError;
+use plantd_zmtp::{EndpointError, NotDialable};
 
 use crate::InvalidTopic;
 
@@ -22,8 +22,8 @@ pub enum ConfigError {
         source: EndpointError,
     },
     /// An endpoint can be listened on but not dialled: `*` or port 0.
-    #[error("broker endpoint {0:?} cannot be dialled; give a host and a port")]
-    NotDialable(String),
+    #[error(transparent)]
+    NotDialable(#[from] NotDialable),
     /// The service is no name.
     #[error("service {service:?}")]
     Service {

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use plantd_zmtp::{Endpoint, Message, SocketType, Subscription};
+use serde::{Deserialize, Serialize};
 
 /// How long dialling may take.
 const DIAL_TIMEOUT: Duration = Duration::from_secs(5);
@@ -22,8 +23,9 @@ const EVENTS: usize = 16;
 /// The same for a subscriber, whose owner reads no more than its user does.
 const SUBSCRIBER_EVENTS: usize = 2;
 
-/// What carries messages between the library and a broker.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+/// What carries messages between the library and a broker. In configurations `plantd` or `zeromq`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum Transport {
     /// plantd's own ZMTP 3.1.

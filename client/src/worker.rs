@@ -8,7 +8,7 @@ mod server;
 
 use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 
-use plantd_mdp::worker as machine;
+use plantd_mdp::{ServiceName, worker as machine};
 use tokio::sync::watch;
 
 use crate::{ConfigError, Reply, Status, Transport, brokers::BrokerList};
@@ -222,13 +222,11 @@ impl WorkerBuilder {
     /// # Errors
     /// [`ConfigError`] when there is no broker, or a name, an endpoint or a number is not usable.
     pub fn build(self) -> Result<Worker, ConfigError> {
-        let service = self
-            .service
-            .parse()
-            .map_err(|source| ConfigError::Service {
-                service: self.service.clone(),
-                source,
-            })?;
+        let service = ServiceName::for_worker(&self.service);
+        let service = service.map_err(|source| ConfigError::Service {
+            service: self.service.clone(),
+            source,
+        })?;
         let out_of_range = |option, expected| ConfigError::OutOfRange { option, expected };
         let credit = u32::try_from(self.concurrency).unwrap_or(u32::MAX);
         if !(1..=4096).contains(&credit) {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use plantd_client::Endpoint;
+use plantd_client::{Endpoint, Transport};
 use plantd_daemon::config::{ByteSize, OneOrMore, Problem, Settings, Shared, TimeSpan};
 use serde::{Deserialize, Serialize};
 use tokio_postgres::config::SslMode;
@@ -41,16 +41,6 @@ pub struct Config {
     /// The keys of every daemon.
     #[serde(flatten)]
     pub shared: Shared,
-}
-
-/// What carries the messages of the bus.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Transport {
-    /// plantd's own.
-    Plantd,
-    /// The `zeromq` crate.
-    Zeromq,
 }
 
 /// What topics begin with: at most 255 bytes. The empty one begins every topic.
@@ -217,10 +207,9 @@ impl Settings for Config {
 
     fn validate(&self) -> Vec<Problem> {
         let mut problems = Vec::new();
-        if let Some(endpoint) = self.bus_endpoint.iter().find(|e| !e.is_dialable()) {
-            let expected = format!("{endpoint} cannot be dialled: write a host and a port");
-            problems.push(Problem::new("bus_endpoint", expected));
-        }
+        let mut brokers = self.bus_endpoint.iter();
+        let brokers = brokers.try_for_each(Endpoint::check_dialable);
+        problems.extend(Problem::of("bus_endpoint", brokers));
         if self.database.parsed.get_ssl_mode() == SslMode::Require {
             let expected = "this logger does not speak TLS: leave sslmode out, and reach the \
                             database over a network that is yours, or by a proxy beside it";
@@ -246,15 +235,6 @@ impl Settings for Config {
             ));
         }
         problems
-    }
-}
-
-impl From<Transport> for plantd_client::Transport {
-    fn from(transport: Transport) -> Self {
-        match transport {
-            Transport::Plantd => Self::Plantd,
-            Transport::Zeromq => Self::Zeromq,
-        }
     }
 }
 

@@ -28,9 +28,9 @@ use metrics::Published;
 use spool::{Ended, Run, Spool};
 use writer::Writer;
 
-pub use config::{Config, Database, Prefix, Transport};
+pub use config::{Config, Database, Prefix};
 pub use metric::Reason;
-pub use plantd_client::Endpoint;
+pub use plantd_client::{Endpoint, Transport};
 
 /// Stores until the daemon is asked to stop. What is not in the database by then is in the spool.
 ///
@@ -110,9 +110,7 @@ async fn open_spool(config: &Config) -> anyhow::Result<Spool> {
 
 fn sink(config: &Config) -> anyhow::Result<Sink> {
     let buses = config.bus_endpoint.iter().map(Endpoint::to_string);
-    let sink = Sink::builder()
-        .brokers(buses)
-        .transport(config.transport.into());
+    let sink = Sink::builder().brokers(buses).transport(config.transport);
     let topics = config.topics.iter();
     let sink = topics.fold(sink, |sink, topic| sink.subscribe(topic.to_string()));
     sink.build().context("configure the subscription")

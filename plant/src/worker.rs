@@ -29,10 +29,6 @@ pub(crate) async fn run(
     arguments: WorkerArguments,
     output: &mut Output,
 ) -> Result<(), Failure> {
-    if arguments.service.is_reserved() {
-        let problem = format!("{} is served by the broker itself", arguments.service);
-        return Err(Failure::Usage(problem));
-    }
     let worker = Worker::builder(arguments.service.as_str())
         .brokers(options.broker.iter().map(ToString::to_string))
         .transport(options.transport.into())

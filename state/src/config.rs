@@ -183,23 +183,14 @@ impl Settings for Config {
 
     fn validate(&self) -> Vec<Problem> {
         let mut problems = Vec::new();
-        match self.service.parse::<ServiceName>() {
-            Err(error) => problems.push(Problem::new("service", error.to_string())),
-            Ok(name) if name.is_reserved() => {
-                let expected = "expected a name that is not the broker's own";
-                problems.push(Problem::new("service", expected));
-            }
-            Ok(_) => {}
-        }
-        if let Some(endpoint) = self.broker_endpoint.iter().find(|e| !e.is_dialable()) {
-            let expected = format!("{endpoint} cannot be dialled: write a host and a port");
-            problems.push(Problem::new("broker_endpoint", expected));
-        }
-        let bus = self.bus_endpoint.iter().flat_map(OneOrMore::iter);
-        if let Some(endpoint) = bus.into_iter().find(|e| !e.is_dialable()) {
-            let expected = format!("{endpoint} cannot be dialled: write a host and a port");
-            problems.push(Problem::new("bus_endpoint", expected));
-        }
+        let service = ServiceName::for_worker(&self.service);
+        problems.extend(Problem::of("service", service));
+        let mut brokers = self.broker_endpoint.iter();
+        let brokers = brokers.try_for_each(Endpoint::check_dialable);
+        problems.extend(Problem::of("broker_endpoint", brokers));
+        let mut buses = self.bus_endpoint.iter().flat_map(OneOrMore::iter);
+        let buses = buses.try_for_each(Endpoint::check_dialable);
+        problems.extend(Problem::of("bus_endpoint", buses));
         let mut require = |key: &str, holds: bool, expected: &str| {
             if !holds {
                 problems.push(Problem::new(key, expected));

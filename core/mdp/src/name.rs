@@ -22,6 +22,9 @@ pub enum InvalidServiceName {
     /// A byte is a space, a control character or not ASCII.
     #[error("a service name has the byte {0:#04x}; printable ASCII without spaces is allowed")]
     Unprintable(u8),
+    /// The broker answers for the name itself, so that no worker may register it.
+    #[error("the broker answers for org.plantd.Broker and mmi.* itself; give a name of your own")]
+    Reserved,
 }
 
 impl ServiceName {
@@ -40,6 +43,18 @@ impl ServiceName {
     /// What keeps the bytes from being a name.
     pub fn parse(bytes: &[u8]) -> Result<Self, InvalidServiceName> {
         Self::check(bytes).map(|name| Self(name.into()))
+    }
+
+    /// Reads the name of a service that a worker may register.
+    ///
+    /// # Errors
+    /// What keeps the text from being one.
+    pub fn for_worker(name: &str) -> Result<Self, InvalidServiceName> {
+        let name: Self = name.parse()?;
+        if name.is_reserved() {
+            return Err(InvalidServiceName::Reserved);
+        }
+        Ok(name)
     }
 
     /// Checks the bytes of a name without keeping them.
@@ -120,5 +135,17 @@ mod tests {
         assert!(reserved("org.plantd.Broker"));
         assert!(!reserved("org.plantd.Broker2"));
         assert!(!reserved("mmi"));
+    }
+
+    #[test]
+    fn a_worker_has_a_name_of_its_own() {
+        let name = ServiceName::for_worker;
+        assert_eq!(
+            name("org.plantd.State").unwrap().as_str(),
+            "org.plantd.State"
+        );
+        assert_eq!(name("mmi.service"), Err(InvalidServiceName::Reserved));
+        assert_eq!(name("org.plantd.Broker"), Err(InvalidServiceName::Reserved));
+        assert_eq!(name(""), Err(InvalidServiceName::Empty));
     }
 }

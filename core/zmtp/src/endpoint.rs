@@ -49,11 +49,14 @@ impl Endpoint {
         }
     }
 
-    /// Whether it names one place to connect to: not `*` or port 0, which are for listening.
-    pub fn is_dialable(&self) -> bool {
+    /// Checks that it names one place to connect to.
+    ///
+    /// # Errors
+    /// When it has `*` or port 0, which are for listeners.
+    pub fn check_dialable(&self) -> Result<(), NotDialable> {
         match self {
-            Self::Tcp { host, port } => host != "*" && *port != 0,
-            Self::Ipc { .. } => true,
+            Self::Tcp { host, port } if host == "*" || *port == 0 => Err(NotDialable(self.clone())),
+            Self::Tcp { .. } | Self::Ipc { .. } => Ok(()),
         }
     }
 }
@@ -172,6 +175,11 @@ pub enum EndpointError {
         bytes: usize,
     },
 }
+
+/// Says that an endpoint is one to listen at (`*` or port 0), and not one to connect to.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0} is an endpoint to listen at, not to connect to: write a host and a port")]
+pub struct NotDialable(Endpoint);
 
 #[cfg(test)]
 mod tests;

@@ -54,7 +54,7 @@ pub use connection::{
     BACKLOG_HIGH_BYTES, BACKLOG_LOW_BYTES, CloseReason, Connection, Notice, Outbox, STALL_TIMEOUT,
     TURN_BYTES, TURN_MESSAGES, TURN_RUN_MESSAGES,
 };
-pub use endpoint::{Endpoint, EndpointError};
+pub use endpoint::{Endpoint, EndpointError, NotDialable};
 pub use incoming::Incoming;
 pub use listener::{Listener, RemoteAddress};
 pub use message::{Frames, Kept, Message, encoded_frame_bytes};

@@ -40,12 +40,8 @@ impl Stream {
     /// That of the last address; [`InvalidInput`](io::ErrorKind::InvalidInput) if the endpoint is
     /// one to listen at (`*` or port 0).
     pub async fn connect(endpoint: &Endpoint) -> io::Result<Self> {
-        if !endpoint.is_dialable() {
-            return Err(io::Error::new(
-                io::ErrorKind::InvalidInput,
-                format!("{endpoint} is an endpoint to listen at, not to connect to"),
-            ));
-        }
+        let dialable = endpoint.check_dialable();
+        dialable.map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
         match endpoint {
             Endpoint::Tcp { host, port } => connect_tcp(host, *port).await,
             Endpoint::Ipc { path } => Ok(UnixStream::connect(path).await?.into()),

@@ -1,6 +1,6 @@
 //! The configuration of the echo module.
 
-use plantd_client::{Endpoint, ServiceName};
+use plantd_client::{Endpoint, ServiceName, Transport};
 use plantd_daemon::config::{OneOrMore, Problem, Settings, Shared};
 use serde::{Deserialize, Serialize};
 
@@ -18,16 +18,6 @@ pub struct Config {
     /// The keys of every daemon.
     #[serde(flatten)]
     pub shared: Shared,
-}
-
-/// What carries the messages to the broker.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Transport {
-    /// plantd's own.
-    Plantd,
-    /// The `zeromq` crate.
-    Zeromq,
 }
 
 impl Default for Config {
@@ -70,33 +60,15 @@ impl Settings for Config {
 
     fn validate(&self) -> Vec<Problem> {
         let mut problems = Vec::new();
-        match self.service.parse::<ServiceName>() {
-            Err(error) => problems.push(Problem::new("service", error.to_string())),
-            Ok(name) if name.is_reserved() => {
-                problems.push(Problem::new(
-                    "service",
-                    "expected a name that is not the broker's own",
-                ));
-            }
-            Ok(_) => {}
-        }
-        if let Some(endpoint) = self.broker_endpoint.iter().find(|e| !e.is_dialable()) {
-            let expected = format!("{endpoint} cannot be dialled: write a host and a port");
-            problems.push(Problem::new("broker_endpoint", expected));
-        }
+        let service = ServiceName::for_worker(&self.service);
+        problems.extend(Problem::of("service", service));
+        let mut brokers = self.broker_endpoint.iter();
+        let brokers = brokers.try_for_each(Endpoint::check_dialable);
+        problems.extend(Problem::of("broker_endpoint", brokers));
         if !(1..=4096).contains(&self.concurrency) {
             problems.push(Problem::new("concurrency", "expected 1 to 4096"));
         }
         problems
-    }
-}
-
-impl From<Transport> for plantd_client::Transport {
-    fn from(transport: Transport) -> Self {
-        match transport {
-            Transport::Plantd => Self::Plantd,
-            Transport::Zeromq => Self::Zeromq,
-        }
     }
 }
 

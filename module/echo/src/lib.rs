@@ -11,8 +11,8 @@ use plantd_daemon::Daemon;
 use plantd_daemon::config::Settings as _;
 use tracing::Instrument as _;
 
-pub use config::{Config, Transport};
-pub use plantd_client::Endpoint;
+pub use config::Config;
+pub use plantd_client::{Endpoint, Transport};
 
 /// Serves until the daemon is asked to stop and every request that was taken is answered.
 ///
@@ -22,7 +22,7 @@ pub async fn run(config: Config, daemon: Daemon) -> anyhow::Result<()> {
     let shared = &config.shared;
     let worker = Worker::builder(&config.service)
         .brokers(config.broker_endpoint.iter().map(Endpoint::to_string))
-        .transport(config.transport.into())
+        .transport(config.transport)
         .concurrency(config.concurrency)
         .name(Config::NAME)
         .version(plantd_daemon::VERSION)

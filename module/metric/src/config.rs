@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use plantd_client::{Endpoint, ServiceName};
+use plantd_client::{Endpoint, ServiceName, Transport};
 use plantd_daemon::config::{OneOrMore, Problem, Settings, Shared, TimeSpan};
 use serde::{Deserialize, Serialize};
 
@@ -30,16 +30,6 @@ pub struct Config {
     /// The keys of every daemon.
     #[serde(flatten)]
     pub shared: Shared,
-}
-
-/// What carries messages to the bus.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Transport {
-    /// plantd's own.
-    Plantd,
-    /// The `zeromq` crate.
-    Zeromq,
 }
 
 impl Default for Config {
@@ -92,38 +82,19 @@ impl Settings for Config {
 
     fn validate(&self) -> Vec<Problem> {
         let mut problems = Vec::new();
-        match self.service.parse::<ServiceName>() {
-            Err(error) => problems.push(Problem::new("service", error.to_string())),
-            Ok(name) if name.is_reserved() => {
-                problems.push(Problem::new(
-                    "service",
-                    "expected a name that is not the broker's own",
-                ));
-            }
-            Ok(_) => {}
-        }
+        let service = ServiceName::for_worker(&self.service);
+        problems.extend(Problem::of("service", service));
         for (key, endpoints) in [
             ("broker_endpoint", &self.broker_endpoint),
             ("bus_endpoint", &self.bus_endpoint),
         ] {
-            if let Some(endpoint) = endpoints.iter().find(|e| !e.is_dialable()) {
-                let expected = format!("{endpoint} cannot be dialled: write a host and a port");
-                problems.push(Problem::new(key, expected));
-            }
+            let endpoints = endpoints.iter().try_for_each(Endpoint::check_dialable);
+            problems.extend(Problem::of(key, endpoints));
         }
         if !INTERVALS.contains(&self.interval.duration()) {
             problems.push(Problem::new("interval", "expected 250ms to 1h"));
         }
         problems
-    }
-}
-
-impl From<Transport> for plantd_client::Transport {
-    fn from(transport: Transport) -> Self {
-        match transport {
-            Transport::Plantd => Self::Plantd,
-            Transport::Zeromq => Self::Zeromq,
-        }
     }
 }
 

@@ -26,8 +26,8 @@ use host::Host;
 use measurement::Measurement;
 use service::Service;
 
-pub use config::{Config, Transport};
-pub use plantd_client::Endpoint;
+pub use config::Config;
+pub use plantd_client::{Endpoint, Transport};
 
 /// Publishes and serves until the daemon is asked to stop.
 ///
@@ -36,7 +36,7 @@ pub use plantd_client::Endpoint;
 pub async fn run(config: Config, daemon: Daemon) -> anyhow::Result<()> {
     let source = Source::builder()
         .brokers(config.bus_endpoint.iter().map(Endpoint::to_string))
-        .transport(config.transport.into())
+        .transport(config.transport)
         .build()
         .context("configure the source")?;
     let worker = Worker::builder(&config.service)

@@ -93,7 +93,7 @@ fn a_worker_without_a_broker_is_exit_code_6() {
 fn the_services_of_the_broker_itself_are_not_for_workers() {
     let broker = Broker::start();
     for service in ["mmi.service", "org.plantd.Broker"] {
-        let line = format!("plant: {service} is served by the broker itself");
+        let line = format!("plant: service {service:?}: the broker answers for org.plantd.Broker");
         broker.run(&["worker", service, "--echo"]).failed(64, &line);
     }
 }

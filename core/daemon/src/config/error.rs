@@ -70,6 +70,12 @@ impl Problem {
             expected: expected.into(),
         }
     }
+
+    /// What a check of the value of `key` found, if it found anything.
+    pub fn of<T>(key: &str, checked: Result<T, impl fmt::Display>) -> Option<Self> {
+        let error = checked.err()?;
+        Some(Self::new(key, error.to_string()))
+    }
 }
 
 /// One error of a configuration.
