@@ -34,6 +34,9 @@ use crate::{
 
 /// Parts on their way from handlers; each handler waits for its own.
 const PARTS: usize = 64;
+/// What is taken, at most, before what came of it is written.
+const TURN: usize = 256;
+
 /// A worker that serves.
 #[derive(Debug)]
 pub(super) struct Server {
@@ -91,6 +94,14 @@ impl Server {
             self.take(wake, now);
             self.take_due(now);
             self.take_outputs(now);
+            // What else has come already shares the write.
+            for _ in 1..TURN {
+                let Some(wake) = self.next().now_or_never() else {
+                    break;
+                };
+                self.take(wake, now);
+                self.take_outputs(now);
+            }
             self.links.flush();
             let has_left = |registration: &Registration| registration.has_left;
             if self.drains_until.is_some() && self.registrations.values().all(has_left) {
@@ -118,12 +129,19 @@ impl Server {
             }
         };
         tokio::select! {
+            wake = self.next() => wake,
+            () = shutdown => Wake::Shutdown,
+            () = due => Wake::Timeout,
+        }
+    }
+
+    /// Waits for what brokers and handlers do. Dropping the future loses nothing.
+    async fn next(&mut self) -> Wake {
+        tokio::select! {
             event = self.links.next() => Wake::Link(event),
             () = self.directory.changed() => Wake::Directory,
             (key, outcome) = self.held.next() => Wake::Ended(key, outcome),
             Some(part) = self.parts.recv() => Wake::Part(part),
-            () = shutdown => Wake::Shutdown,
-            () = due => Wake::Timeout,
         }
     }
 
