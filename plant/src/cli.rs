@@ -23,8 +23,8 @@ pub(crate) use bus::{
 };
 pub(crate) use state::{
     BatchArguments, CasArguments, DeleteArguments, ExportArguments, GetArguments, HistoryArguments,
-    ImportArguments, ListArguments, SetArguments, StateArguments, StateCommand, TouchArguments,
-    ValueArguments, WatchArguments,
+    ImportArguments, ListArguments, RestoreArguments, ServiceCommand, SetArguments, StateArguments,
+    StateCommand, TouchArguments, ValueArguments, WatchArguments,
 };
 
 /// Calls, serves and looks at the services of a plantd broker

@@ -31,7 +31,7 @@ Exit codes:
   5   the worker answered with an error, or was lost
   6   the broker is not there
   7   there is no such scope, key, version or backup
-  8   a key or scope is not as it had to be, and nothing was written
+  8   a key, scope or database is not as it had to be, and nothing was written
   64  wrong usage";
 
 /// Why a command ends without having done what it was asked for.
@@ -82,7 +82,10 @@ pub(crate) enum StateExit {
     Mismatch,
     Usage,
     Unknown,
+    /// The service refuses.
     Other,
+    /// It is about files of this machine.
+    Here,
 }
 
 /// A failure in JSON.
@@ -194,6 +197,7 @@ impl Failure {
                 StateExit::Usage => USAGE,
                 StateExit::Unknown => TIMEOUT,
                 StateExit::Other => WORKER,
+                StateExit::Here => OTHER,
             },
             Self::NotConnected { .. } => NOT_CONNECTED,
             Self::Several { first, .. } => first.code(),

@@ -5,6 +5,7 @@ mod listing;
 mod portable;
 mod progress;
 mod render;
+mod restore;
 mod upkeep;
 mod value;
 mod watch;
@@ -12,13 +13,13 @@ mod watch;
 use std::fmt::Display;
 use std::time::Duration;
 
-use plantd_client::State;
 use plantd_client::state::{ReadError, Scope, StateError, WriteError, Written};
+use plantd_client::{ServiceName, State};
 use serde::Serialize;
 
 use crate::cli::{
-    CasArguments, DeleteArguments, GetArguments, Options, SetArguments, StateArguments,
-    StateCommand, TouchArguments, ValueArguments,
+    CasArguments, DeleteArguments, GetArguments, Options, ServiceCommand, SetArguments,
+    StateArguments, StateCommand, TouchArguments, ValueArguments,
 };
 use crate::connect::{connect, nobody_serves};
 use crate::failure::{Failure, StateExit};
@@ -29,7 +30,7 @@ use crate::output::{Format, Output};
 struct Service {
     state: State,
     client: plantd_client::Client,
-    name: plantd_client::ServiceName,
+    name: ServiceName,
     timeout: Duration,
 }
 
@@ -48,25 +49,10 @@ pub(crate) async fn run(
     arguments: StateArguments,
     output: &mut Output,
 ) -> Result<(), Failure> {
-    if let StateCommand::Get(get) = &arguments.command
-        && get.raw
-        && output.format() == Format::Json
-    {
-        let problem = "give --raw or --output json, not both";
-        return Err(Failure::Usage(problem.to_owned()));
-    }
-    let client = connect(options).await?;
-    let state = State::builder(&client)
-        .service(arguments.service.as_str())
-        .timeout(options.request_timeout())
-        .build();
-    let service = Service {
-        state,
-        client,
-        name: arguments.service,
-        timeout: options.request_timeout(),
+    let ended = match arguments.command {
+        StateCommand::Asked(command) => ask(options, arguments.service, command, output).await,
+        StateCommand::Restore(arguments) => restore::run(arguments, output).await,
     };
-    let ended = service.run(arguments.command, output).await;
     if let (Format::Json, Err(failure @ Failure::State { .. })) = (output.format(), &ended) {
         #[derive(Serialize)]
         struct Refused {
@@ -79,29 +65,56 @@ pub(crate) async fn run(
     ended
 }
 
+async fn ask(
+    options: &Options,
+    name: ServiceName,
+    command: ServiceCommand,
+    output: &mut Output,
+) -> Result<(), Failure> {
+    if let ServiceCommand::Get(get) = &command
+        && get.raw
+        && output.format() == Format::Json
+    {
+        let problem = "give --raw or --output json, not both";
+        return Err(Failure::Usage(problem.to_owned()));
+    }
+    let client = connect(options).await?;
+    let state = State::builder(&client)
+        .service(name.as_str())
+        .timeout(options.request_timeout())
+        .build();
+    let service = Service {
+        state,
+        client,
+        name,
+        timeout: options.request_timeout(),
+    };
+    service.run(command, output).await
+}
+
 impl Service {
-    async fn run(&self, command: StateCommand, output: &mut Output) -> Result<(), Failure> {
+    async fn run(&self, command: ServiceCommand, output: &mut Output) -> Result<(), Failure> {
         match command {
-            StateCommand::Get(arguments) => self.get(arguments, output).await,
-            StateCommand::Set(arguments) => self.set(arguments, output).await,
-            StateCommand::Cas(arguments) => self.cas(arguments, output).await,
-            StateCommand::Delete(arguments) => self.delete(arguments, output).await,
-            StateCommand::DeletePrefix { scope, prefix } => {
+            ServiceCommand::Get(arguments) => self.get(arguments, output).await,
+            ServiceCommand::Set(arguments) => self.set(arguments, output).await,
+            ServiceCommand::Cas(arguments) => self.cas(arguments, output).await,
+            ServiceCommand::Delete(arguments) => self.delete(arguments, output).await,
+            ServiceCommand::DeletePrefix { scope, prefix } => {
                 self.delete_prefix(&scope, &prefix, output).await
             }
-            StateCommand::Touch(arguments) => self.touch(arguments, output).await,
-            StateCommand::List(arguments) => self.list(arguments, output).await,
-            StateCommand::History(arguments) => self.history(arguments, output).await,
-            StateCommand::Watch(arguments) => self.watch(arguments, output).await,
-            StateCommand::Batch(arguments) => self.batch(arguments, output).await,
-            StateCommand::Scopes { prefix } => self.scopes(&prefix, output).await,
-            StateCommand::CreateScope { scope } => self.create_scope(&scope, output).await,
-            StateCommand::DeleteScope { scope } => self.delete_scope(&scope, output).await,
-            StateCommand::Stats { scope } => self.stats(scope.as_deref(), output).await,
-            StateCommand::Backup => self.backup(output).await,
-            StateCommand::Verify { backup } => self.verify(backup.as_deref(), output).await,
-            StateCommand::Export(arguments) => self.export(arguments, output).await,
-            StateCommand::Import(arguments) => self.import(arguments, output).await,
+            ServiceCommand::Touch(arguments) => self.touch(arguments, output).await,
+            ServiceCommand::List(arguments) => self.list(arguments, output).await,
+            ServiceCommand::History(arguments) => self.history(arguments, output).await,
+            ServiceCommand::Watch(arguments) => self.watch(arguments, output).await,
+            ServiceCommand::Batch(arguments) => self.batch(arguments, output).await,
+            ServiceCommand::Scopes { prefix } => self.scopes(&prefix, output).await,
+            ServiceCommand::CreateScope { scope } => self.create_scope(&scope, output).await,
+            ServiceCommand::DeleteScope { scope } => self.delete_scope(&scope, output).await,
+            ServiceCommand::Stats { scope } => self.stats(scope.as_deref(), output).await,
+            ServiceCommand::Backup => self.backup(output).await,
+            ServiceCommand::Verify { backup } => self.verify(backup.as_deref(), output).await,
+            ServiceCommand::Export(arguments) => self.export(arguments, output).await,
+            ServiceCommand::Import(arguments) => self.import(arguments, output).await,
         }
     }
 

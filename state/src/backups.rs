@@ -4,6 +4,8 @@
 //! has, and the sizes and checksums of both forms of the file. The manifest is written last, so that a
 //! copy without one is unfinished. It holds itself as a text with a checksum, so that no byte of
 //! either file can change unseen.
+//!
+//! A restore works on files alone: it is done by a daemon before it opens its store, and by `plant`.
 
 mod manifest;
 
@@ -16,7 +18,7 @@ use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
 use jiff::Timestamp;
 
-use crate::store::{self, CheckError, Checked, Fault, Reader, Store};
+use crate::store::{self, CheckError, Checked, Fault, Lock, Reader, Store};
 use manifest::{FileSum, Manifest};
 
 /// How names of backups begin.
@@ -24,7 +26,7 @@ const NAME: &str = "plantd-state-";
 
 /// Why a backup could not be made, verified or restored.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum BackupError {
+pub enum BackupError {
     /// There is none of that name.
     #[error("there is no backup {0}")]
     Unknown(String),
@@ -45,9 +47,12 @@ pub(crate) enum BackupError {
     /// It was told to stop.
     #[error("it was stopped")]
     Stopped,
-    /// There is a database where one was to be restored.
+    /// There is a database where one was to be restored, or what one has left.
     #[error("{0} exists: a backup is restored where no database is")]
     Exists(String),
+    /// A daemon, or another restore, has the place.
+    #[error("process {0} has the database")]
+    Held(String),
 }
 
 impl From<CheckError> for BackupError {
@@ -62,14 +67,28 @@ impl From<CheckError> for BackupError {
 
 /// What a backup is, for whoever asked for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Made {
-    pub(crate) name: String,
+pub struct Made {
+    /// Its name in its folder.
+    pub name: String,
     /// Of the compressed file.
-    pub(crate) bytes: u64,
-    pub(crate) commits: u64,
-    pub(crate) scopes: u64,
-    pub(crate) keys: u64,
-    pub(crate) timestamp: i64,
+    pub bytes: u64,
+    /// How many commits the store had had.
+    pub commits: u64,
+    /// How many scopes are in it.
+    pub scopes: u64,
+    /// How many keys.
+    pub keys: u64,
+    /// When it was made, in Unix nanoseconds.
+    pub timestamp: i64,
+}
+
+/// What a restore is at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// It unpacks the copy, counted in bytes.
+    Unpack,
+    /// It reads every row against its checksum, counted in rows.
+    Check,
 }
 
 /// A folder of backups.
@@ -146,7 +165,8 @@ impl Backups {
             return Err(BackupError::Unknown(name.to_owned()));
         }
         let unpacked = self.folder.join(format!("{name}.check"));
-        let checked = unpack(&self.manifest_path(name), &unpacked, progress);
+        let report = &mut |_, done, total| progress(done, total);
+        let checked = unpack(&self.manifest_path(name), &unpacked, report);
         let _ = fs::remove_file(&unpacked);
         checked.map(|(_, checked)| checked)
     }
@@ -191,8 +211,42 @@ impl Backups {
     }
 }
 
-/// Restores a backup where no database is. What was restored before from the same one stays.
-pub(crate) fn restore(manifest: &Path, database: &Path) -> Result<Option<Made>, BackupError> {
+/// Restores a backup where no database is. Verified as a whole before anything is in its place; what
+/// fails leaves nothing.
+///
+/// `backup` is the path of a manifest, with or without its `.json`, or a folder, of which the newest is
+/// taken. `progress` is told how much is done of how much, and says whether to go on.
+///
+/// # Errors
+/// [`BackupError`], and nothing has changed.
+pub fn restore(
+    backup: &Path,
+    database: &Path,
+    progress: &mut dyn FnMut(Step, u64, u64) -> bool,
+) -> Result<Made, BackupError> {
+    let manifest = find(backup)?;
+    // The reason that a user can do most about comes first.
+    Manifest::read(&manifest)?;
+    let folder = crate::config::folder_of(database);
+    let was_there = folder.exists();
+    fs::create_dir_all(folder).map_err(of(folder))?;
+    let lock = Lock::try_take(database).map_err(of(database))?;
+    let lock = lock.map_err(BackupError::Held)?;
+    let restored = restore_locked(&manifest, database, progress);
+    lock.remove();
+    if restored.is_err() && !was_there {
+        // Nothing is in it.
+        let _ = fs::remove_dir(folder);
+    }
+    restored
+}
+
+/// As [`restore`], for a daemon that has the lock: what it restored before from the same backup stays.
+pub(crate) fn restore_once(
+    manifest: &Path,
+    database: &Path,
+    progress: &mut dyn FnMut(Step, u64, u64) -> bool,
+) -> Result<Option<Made>, BackupError> {
     if database.exists() {
         let of_backup = Manifest::read(manifest)?.backup;
         return match store::origin(database)? {
@@ -200,13 +254,27 @@ pub(crate) fn restore(manifest: &Path, database: &Path) -> Result<Option<Made>, 
             Some(_) | None => Err(BackupError::Exists(database.display().to_string())),
         };
     }
+    restore_locked(manifest, database, progress).map(Some)
+}
+
+fn restore_locked(
+    manifest: &Path,
+    database: &Path,
+    progress: &mut dyn FnMut(Step, u64, u64) -> bool,
+) -> Result<Made, BackupError> {
+    // SQLite would take a log that is left over for one of the restored file.
+    for left in store::files_of(database) {
+        if left.exists() {
+            return Err(BackupError::Exists(left.display().to_string()));
+        }
+    }
     let mut unpacked = database.as_os_str().to_owned();
     unpacked.push("-restore");
     let unpacked = PathBuf::from(unpacked);
-    let restored = unpack(manifest, &unpacked, &mut |_, _| true).and_then(|(manifest, _)| {
+    let restored = unpack(manifest, &unpacked, progress).and_then(|(manifest, _)| {
         store::begin_anew(&unpacked, &manifest.backup)?;
         store::install(&unpacked, database).map_err(of(database))?;
-        Ok(Some(manifest.made()))
+        Ok(manifest.made())
     });
     if restored.is_err() {
         let _ = fs::remove_file(&unpacked);
@@ -214,11 +282,35 @@ pub(crate) fn restore(manifest: &Path, database: &Path) -> Result<Option<Made>, 
     restored
 }
 
+/// The manifest of what a user names.
+fn find(backup: &Path) -> Result<PathBuf, BackupError> {
+    if backup.is_dir() {
+        let backups = Backups::new(backup.to_owned());
+        let newest = backups.names().pop();
+        let unknown = || BackupError::Unknown(format!("in {}", backup.display()));
+        return Ok(backups.manifest_path(&newest.ok_or_else(unknown)?));
+    }
+    if backup.extension().is_some_and(|end| end == "json") {
+        return match backup.exists() {
+            true => Ok(backup.to_owned()),
+            false => Err(BackupError::Unknown(backup.display().to_string())),
+        };
+    }
+    // A name has dots of its own.
+    let text = backup.display().to_string();
+    let stem = text.strip_suffix(".db.gz").unwrap_or(&text);
+    let manifest = PathBuf::from(format!("{stem}.json"));
+    match manifest.exists() {
+        true => Ok(manifest),
+        false => Err(BackupError::Unknown(text)),
+    }
+}
+
 /// Unpacks a backup into a file, and checks all of it.
 fn unpack(
     manifest_path: &Path,
     to: &Path,
-    progress: &mut dyn FnMut(u64, u64) -> bool,
+    progress: &mut dyn FnMut(Step, u64, u64) -> bool,
 ) -> Result<(Manifest, Checked), BackupError> {
     let manifest = Manifest::read(manifest_path)?;
     let compressed = manifest_path.with_file_name(format!("{}.db.gz", manifest.backup));
@@ -228,7 +320,8 @@ fn unpack(
     let target = File::create(to).map_err(of(to))?;
     let mut target = Summed::new(BufWriter::new(target));
     let total = manifest.file.bytes;
-    let unpacked = pump(&mut decoder, &mut target, total, progress);
+    let report = &mut |done, total| progress(Step::Unpack, done, total);
+    let unpacked = pump(&mut decoder, &mut target, total, report);
     // A target that is full is told apart from a source that cannot be unpacked.
     match unpacked {
         Ok(outcome) => outcome?,
@@ -245,7 +338,8 @@ fn unpack(
         return Err(BackupError::Damaged(error));
     }
     let reader = Reader::open_copy(to)?;
-    let checked = reader.check_copy(&manifest.contents, progress)?;
+    let report = &mut |done, total| progress(Step::Check, done, total);
+    let checked = reader.check_copy(&manifest.contents, report)?;
     Ok((manifest, checked))
 }
 

@@ -34,10 +34,11 @@ use plantd_daemon::shutdown::Shutdown;
 use tokio::time::interval;
 use tracing::Instrument as _;
 
+pub use backups::{BackupError, Made, Step, restore};
 pub use config::{BackupKeys, CheckLevel, Config, HistoryKeys, LimitKeys};
 pub use plantd_client::Endpoint;
 pub use refusal::{Code, Refusal};
-pub use store::OpenError;
+pub use store::{Fault, OpenError};
 
 use backups::Backups;
 use metrics::Published;
@@ -60,7 +61,7 @@ pub async fn run(config: Config, daemon: Daemon) -> anyhow::Result<()> {
         return Ok(());
     };
     if let Some(manifest) = &config.restore_from {
-        restore(manifest.clone(), config.db.clone()).await?;
+        begin_with(manifest.clone(), config.db.clone()).await?;
     }
     let metrics = Published::register(&daemon.metrics);
     let pulse = daemon.health.pulse("writer", clock());
@@ -128,8 +129,9 @@ pub async fn run(config: Config, daemon: Daemon) -> anyhow::Result<()> {
 }
 
 /// Puts a backup in the place of a database that is not there.
-async fn restore(manifest: PathBuf, database: PathBuf) -> anyhow::Result<()> {
-    let restoring = tokio::task::spawn_blocking(move || backups::restore(&manifest, &database));
+async fn begin_with(manifest: PathBuf, database: PathBuf) -> anyhow::Result<()> {
+    let restoring = move || backups::restore_once(&manifest, &database, &mut |_, _, _| true);
+    let restoring = tokio::task::spawn_blocking(restoring);
     let restored = restoring.await.context("restore a backup")?;
     match restored.context("restore a backup")? {
         Some(made) => tracing::info!(

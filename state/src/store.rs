@@ -79,9 +79,9 @@ use tokio::sync::oneshot;
 use crate::refusal::{Code, Refusal};
 use crate::request::{Write, WriteId};
 
-pub(crate) use backup::{Contents, begin_anew, install, origin, sync_folder};
+pub(crate) use backup::{Contents, begin_anew, files_of, install, origin, sync_folder};
 pub(crate) use check::{CheckError, Checked};
-pub(crate) use fault::Fault;
+pub use fault::Fault;
 pub(crate) use lock::Lock;
 pub(crate) use mark::Identity;
 pub use open::OpenError;

@@ -25,6 +25,15 @@ pub(crate) struct StateArguments {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum StateCommand {
+    #[command(flatten)]
+    Asked(ServiceCommand),
+    /// Put a backup where no database is, for a daemon to be started on
+    Restore(RestoreArguments),
+}
+
+/// What the service is asked for.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ServiceCommand {
     /// Print what a key holds; exit 7 when there is none
     Get(GetArguments),
     /// Write what a key holds
@@ -245,6 +254,23 @@ An operation is an object of JSON, a line for each:
 pub(crate) struct BatchArguments {
     /// A file of operations [default: stdin]
     pub(crate) file: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Works on files and asks nobody: neither a broker nor a daemon has to run. The whole backup is verified
+before anything is in its place; what fails, or is stopped, leaves nothing.
+
+Examples:
+  plant state restore plantd-state.db-backups --to new/plantd-state.db
+  plant state restore plantd-state-20260115T103000.000Z.json --to plantd-state.db")]
+pub(crate) struct RestoreArguments {
+    /// The manifest of a backup, `….json`; or a folder of backups, of which the newest is taken
+    pub(crate) backup: PathBuf,
+
+    /// The database to make
+    #[arg(long, value_name = "PATH")]
+    pub(crate) to: PathBuf,
 }
 
 #[derive(Debug, Args)]

@@ -10,6 +10,7 @@ use plantd_daemon::config::{Sources, load};
 use plantd_daemon::shutdown::Shutdown;
 use serde_json::Value;
 use tokio::runtime::{self, Runtime};
+use tokio::task::JoinHandle;
 
 /// A broker on a free port, which ends with the test.
 pub(crate) struct Broker {
@@ -60,20 +61,25 @@ impl Broker {
         command
     }
 
-    /// Starts a state daemon with a database in this folder, which ends with the test.
-    pub(crate) fn state(&self, folder: &Path) {
+    /// Starts a state daemon on a database; it ends with the test.
+    pub(crate) fn state(&self, database: &Path) -> StateDaemon {
         let mut sources = Sources::default();
-        let database = folder.join("state.db").display().to_string();
-        sources.environment.extend([
-            (
-                "PLANTD_STATE_BROKER_ENDPOINT".to_owned(),
-                self.endpoint.clone(),
-            ),
-            ("PLANTD_STATE_DB".to_owned(), database),
-        ]);
+        let variables = [
+            ("BROKER_ENDPOINT", self.endpoint.clone()),
+            // Nobody subscribes.
+            ("BUS_ENDPOINT", String::new()),
+            ("DB", database.display().to_string()),
+        ];
+        let variables = variables.map(|(key, value)| (format!("PLANTD_STATE_{key}"), value));
+        sources.environment.extend(variables);
         let config = load::<plantd_state::Config>(&sources).unwrap().config;
-        let daemon = Daemon::new(self.shutdown.clone());
-        self.runtime.spawn(plantd_state::run(config, daemon));
+        let shutdown = Shutdown::new();
+        let daemon = Daemon::new(shutdown.clone());
+        let ended = self.runtime.spawn(plantd_state::run(config, daemon));
+        StateDaemon {
+            shutdown,
+            ended: Some(ended),
+        }
     }
 
     /// Runs `plant` to its end, with this on its stdin.
@@ -109,6 +115,27 @@ impl Broker {
 }
 
 impl Drop for Broker {
+    fn drop(&mut self) {
+        self.shutdown.request();
+    }
+}
+
+/// A state daemon; it is asked to stop when it is dropped.
+pub(crate) struct StateDaemon {
+    shutdown: Shutdown,
+    ended: Option<JoinHandle<anyhow::Result<()>>>,
+}
+
+impl StateDaemon {
+    /// Stops it and waits until its files are closed.
+    pub(crate) fn stop(mut self, broker: &Broker) {
+        self.shutdown.request();
+        let ended = self.ended.take().unwrap();
+        broker.runtime.block_on(ended).unwrap().unwrap();
+    }
+}
+
+impl Drop for StateDaemon {
     fn drop(&mut self) {
         self.shutdown.request();
     }

@@ -6,6 +6,7 @@ mod bus;
 mod harness;
 mod listing;
 mod request;
+mod restore;
 mod state;
 mod usage;
 mod worker;

@@ -6,13 +6,14 @@ use std::process::Stdio;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::harness::{Broker, Ended};
+use crate::harness::{Broker, Ended, StateDaemon};
 
 const SCOPE: &str = "org.example.Plant";
 
 /// A broker with a state daemon.
 struct Installation {
     broker: Broker,
+    _state: StateDaemon,
     _folder: TempDir,
 }
 
@@ -20,9 +21,10 @@ impl Installation {
     fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let broker = Broker::start();
-        broker.state(folder.path());
+        let state = broker.state(&folder.path().join("state.db"));
         Self {
             broker,
+            _state: state,
             _folder: folder,
         }
     }

@@ -152,6 +152,8 @@ fn refusal(error: &BackupError) -> Refusal {
         }
         BackupError::Store(fault) => fault.refusal(),
         BackupError::Stopped => Refusal::new(Code::Draining, "the daemon stops"),
-        BackupError::Exists(_) => Refusal::new(Code::Unavailable, error.to_string()),
+        BackupError::Exists(_) | BackupError::Held(_) => {
+            Refusal::new(Code::Unavailable, error.to_string())
+        }
     }
 }

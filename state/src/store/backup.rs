@@ -5,7 +5,7 @@
 //! cannot begin anew, and grows.
 
 use std::fs::{self, File};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rusqlite::backup::{Backup, StepResult};
 use rusqlite::{Connection, OpenFlags};
@@ -154,6 +154,11 @@ pub(crate) fn begin_anew(path: &Path, origin: &str) -> Result<(), Fault> {
 pub(crate) fn origin(database: &Path) -> Result<Option<String>, Fault> {
     let connection = connect(database, OpenFlags::default())?;
     Ok(read_store_row(&connection)?.origin)
+}
+
+/// The database and the files that SQLite has beside it.
+pub(crate) fn files_of(database: &Path) -> [PathBuf; 4] {
+    ["", "-wal", "-shm", "-journal"].map(|end| super::beside(database, end))
 }
 
 /// Puts a file in the place of a database that is not there.

@@ -6,7 +6,7 @@ use crate::refusal::{Code, Refusal};
 
 /// Why the store could not do what it was asked.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Fault {
+pub enum Fault {
     /// There is no room on the disk.
     #[error("the disk is full")]
     Full,

@@ -17,7 +17,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("plantd-module-metric", &["plantd-client", "plantd-daemon"]),
     ("plantd-logger", &["plantd-client", "plantd-daemon"]),
     ("plantd-state", &["plantd-client", "plantd-daemon"]),
-    ("plant", &["plantd-client"]),
+    ("plant", &["plantd-client", "plantd-state"]),
     (
         "plantd",
         &[
