@@ -1,10 +1,10 @@
 //! The broker as a process: its exit codes, its drain, its health and its log.
 #![expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
-use std::process::{Child, ChildStdout, Command, Output, Stdio};
+use std::net::TcpListener;
+use std::process::{Command, Output, Stdio};
 
+use plantd_test_process::Process;
 use serde_json::Value;
 
 /// A safety net, in milliseconds; no test depends on it.
@@ -13,15 +13,11 @@ const PATIENCE_MS: i32 = 30_000;
 const ANY_PORT: [&str; 4] = ["--endpoint", "tcp://127.0.0.1:0", "--health-port", "0"];
 
 fn program() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_plantd-broker"));
+    let program = env!("CARGO_BIN_EXE_plantd-broker");
+    let mut command = plantd_test_process::program(program, env!("CARGO_TARGET_TMPDIR"));
     command
-        .env_clear()
         // Those that there are by default have ports that every test would want.
         .env("PLANTD_BROKER_BUSES", "[]")
-        // Where there is no configuration file.
-        .current_dir(env!("CARGO_TARGET_TMPDIR"))
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
         .stderr(Stdio::piped());
     command
 }
@@ -35,66 +31,25 @@ fn text(bytes: &[u8]) -> &str {
     str::from_utf8(bytes).unwrap()
 }
 
-/// A broker that serves; killed when dropped.
+/// A broker that serves.
 struct Running {
-    child: Child,
-    log: BufReader<ChildStdout>,
+    process: Process,
     endpoint: String,
-    health: String,
 }
 
 impl Running {
     fn start(arguments: &[&str]) -> Self {
-        let mut child = program().args(ANY_PORT).args(arguments).spawn().unwrap();
-        let log = BufReader::new(child.stdout.take().unwrap());
-        let mut running = Self {
-            child,
-            log,
-            endpoint: String::new(),
-            health: String::new(),
-        };
-        let told = |line: &Value, field: &str| line["fields"][field].as_str().unwrap().to_owned();
-        running.health = told(&running.line_of("daemon.health"), "address");
-        running.endpoint = told(&running.line_of("broker.bound"), "endpoint");
-        running
-    }
-
-    /// Reads the log up to the line with this context.
-    fn line_of(&mut self, context: &str) -> Value {
-        loop {
-            let mut line = String::new();
-            let read = self.log.read_line(&mut line).unwrap();
-            assert_ne!(read, 0, "the log ended before {context}");
-            let line: Value = serde_json::from_str(&line).unwrap();
-            if line["context"] == context {
-                return line;
-            }
-        }
-    }
-
-    fn signal(&self, signal: &str) {
-        let pid = self.child.id().to_string();
-        let sent = Command::new("kill").args(["-s", signal, &pid]).status();
-        assert!(sent.unwrap().success());
+        let process = Process::start(program().args(ANY_PORT).args(arguments));
+        let endpoint = process.told("broker.bound", "endpoint");
+        Self { process, endpoint }
     }
 
     /// The status and the rest of the answer to a GET.
     fn get(&self, path: &str) -> (u16, String) {
-        let mut stream = TcpStream::connect(&self.health).unwrap();
-        write!(
-            stream,
-            "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
-        )
-        .unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
+        let answer = self.process.get(path);
         let status = answer.split(' ').nth(1).unwrap().parse().unwrap();
         let body = answer.split_once("\r\n\r\n").unwrap().1;
         (status, body.to_owned())
-    }
-
-    fn exit_code(&mut self) -> Option<i32> {
-        self.child.wait().unwrap().code()
     }
 
     fn dealer(&self, context: &zmq::Context) -> zmq::Socket {
@@ -103,13 +58,6 @@ impl Running {
         socket.set_rcvtimeo(PATIENCE_MS).unwrap();
         socket.connect(&self.endpoint).unwrap();
         socket
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 
@@ -136,8 +84,8 @@ fn a_drain_finishes_what_is_under_way_is_seen_in_readyz_and_exits_0() {
         let context = zmq::Context::new();
         let (worker, client, token) = busy(&broker, &context);
         assert_eq!(broker.get("/readyz").0, 200);
-        broker.signal(signal);
-        broker.line_of("broker.drain");
+        broker.process.signal(signal);
+        broker.process.line_of("broker.drain");
         assert_eq!(broker.get("/readyz").0, 503);
         assert_eq!(broker.get("/livez").0, 200);
         assert_eq!(broker.get("/healthz").0, 200);
@@ -147,8 +95,8 @@ fn a_drain_finishes_what_is_under_way_is_seen_in_readyz_and_exits_0() {
         assert_eq!(answer, [&b"MDPC02"[..], &[3], b"echo", b"done"]);
         let farewell = worker.recv_multipart(0).unwrap();
         assert_eq!(farewell, [&b"MDPW02"[..], &[6]]);
-        broker.line_of("daemon.stopped");
-        assert_eq!(broker.exit_code(), Some(0), "SIG{signal}");
+        broker.process.line_of("daemon.stopped");
+        assert_eq!(broker.process.exit_code(), Some(0), "SIG{signal}");
     }
 }
 
@@ -161,11 +109,11 @@ fn a_drain_that_nobody_ends_fails_what_is_left_and_exits_0() {
     send(&worker, &[b"MDPW02", &[1], b"echo"]);
     send(&client, &[b"MDPC03", &[1], b"echo", &[7; 8], b"hi"]);
     worker.recv_multipart(0).unwrap();
-    broker.signal("TERM");
+    broker.process.signal("TERM");
     let error = client.recv_multipart(0).unwrap();
     assert_eq!(error[..3], [&b"MDPC03"[..], &[4], b"echo"]);
     assert!(error[3].starts_with(&[&[7; 8][..], b"\x04code\0\0\0\x08draining"].concat()));
-    assert_eq!(broker.exit_code(), Some(0));
+    assert_eq!(broker.process.exit_code(), Some(0));
 }
 
 #[test]
@@ -173,11 +121,11 @@ fn a_second_signal_ends_a_drain_with_1() {
     let mut broker = Running::start(&[]);
     let context = zmq::Context::new();
     let _held = busy(&broker, &context);
-    broker.signal("TERM");
-    broker.line_of("daemon.drain");
-    broker.signal("TERM");
-    broker.line_of("daemon.abort");
-    assert_eq!(broker.exit_code(), Some(1));
+    broker.process.signal("TERM");
+    broker.process.line_of("daemon.drain");
+    broker.process.signal("TERM");
+    broker.process.line_of("daemon.abort");
+    assert_eq!(broker.process.exit_code(), Some(1));
 }
 
 #[test]
@@ -212,8 +160,8 @@ fn an_endpoint_that_others_reach_needs_permission_and_the_refusal_says_which_lin
     assert_eq!(text(&output.stdout), "");
 
     let mut broker = Running::start(&["--endpoint", "tcp://*:0", "--allow-anonymous", "true"]);
-    broker.signal("TERM");
-    assert_eq!(broker.exit_code(), Some(0));
+    broker.process.signal("TERM");
+    assert_eq!(broker.process.exit_code(), Some(0));
 }
 
 #[test]
@@ -273,7 +221,7 @@ fn the_log_is_one_json_object_a_line_and_tells_who_came_and_went() {
     let context = zmq::Context::new();
     let worker = broker.dealer(&context);
     send(&worker, &[b"MDPW02", &[1], b"org.plantd.State"]);
-    let joined = broker.line_of("worker.registration");
+    let joined = broker.process.line_of("worker.registration");
     for (field, expected) in [
         ("level", "info"),
         ("service", "broker"),
@@ -295,27 +243,24 @@ fn the_log_is_one_json_object_a_line_and_tells_who_came_and_went() {
     );
 
     send(&worker, &[b"MDPW02", &[9]]);
-    let refused = broker.line_of("message.rejected");
+    let refused = broker.process.line_of("message.rejected");
     assert_eq!(
         (&refused["level"], &refused["fields"]["reason"]),
         (&"warn".into(), &"unknown_command".into())
     );
-    broker.signal("TERM");
-    let mut rest = String::new();
-    broker.log.read_to_string(&mut rest).unwrap();
-    for line in rest.lines() {
-        let line: Value = serde_json::from_str(line).unwrap();
+    broker.process.signal("TERM");
+    for line in broker.process.rest() {
         assert!(
             line["message"].is_string() && line["context"].is_string(),
             "{line}"
         );
     }
-    assert_eq!(broker.exit_code(), Some(0));
+    assert_eq!(broker.process.exit_code(), Some(0));
 }
 
 #[test]
 fn refusals_of_one_kind_are_logged_once_and_counted_all() {
-    let mut broker = Running::start(&[]);
+    let broker = Running::start(&[]);
     let context = zmq::Context::new();
     let peer = broker.dealer(&context);
     for _ in 0..1000 {
@@ -325,13 +270,10 @@ fn refusals_of_one_kind_are_logged_once_and_counted_all() {
     peer.recv_multipart(0).unwrap();
     let (_, metrics) = broker.get("/metrics");
     assert!(metrics.contains("plantd_broker_rejected_total{reason=\"unknown_protocol\"} 1000\n"));
-    broker.signal("TERM");
-    let mut log = String::new();
-    broker.log.read_to_string(&mut log).unwrap();
-    let lines = log
-        .lines()
-        .filter(|line| line.contains("message.rejected"))
-        .count();
+    broker.process.signal("TERM");
+    let log = broker.process.rest();
+    let is_refusal = |line: &&Value| line["context"] == "message.rejected";
+    let lines = log.iter().filter(is_refusal).count();
     // One a second; a slow machine may take more than one second.
     assert!(
         (1..100).contains(&lines),
@@ -344,8 +286,8 @@ fn a_unix_socket_that_a_killed_broker_left_is_taken_over() {
     let folder = tempfile::tempdir().unwrap();
     let endpoint = format!("ipc://{}/broker", folder.path().display());
     let mut killed = Running::start(&["--endpoint", &endpoint]);
-    killed.signal("KILL");
-    assert_eq!(killed.exit_code(), None);
+    killed.process.signal("KILL");
+    assert_eq!(killed.process.exit_code(), None);
     let mut broker = Running::start(&["--endpoint", &endpoint]);
     let context = zmq::Context::new();
     let client = broker.dealer(&context);
@@ -361,15 +303,15 @@ fn a_unix_socket_that_a_killed_broker_left_is_taken_over() {
         Some(1),
         "one that runs keeps its socket"
     );
-    broker.signal("TERM");
-    assert_eq!(broker.exit_code(), Some(0));
+    broker.process.signal("TERM");
+    assert_eq!(broker.process.exit_code(), Some(0));
 }
 
 #[test]
 fn buses_are_told_in_the_log_and_have_a_health_and_metrics() {
     let buses = "[{name: one, frontend: 'tcp://127.0.0.1:0', backend: 'tcp://127.0.0.1:0'}]";
     let mut broker = Running::start(&["--buses", buses]);
-    let told = broker.line_of("broker.bus");
+    let told = broker.process.line_of("broker.bus");
     assert_eq!(told["fields"]["bus"], "one");
     let endpoint = |side: &str| told["fields"][side].as_str().unwrap().to_owned();
     assert_eq!(endpoint("capture"), "");
@@ -394,8 +336,8 @@ fn buses_are_told_in_the_log_and_have_a_health_and_metrics() {
     );
     let (_, metrics) = broker.get("/metrics");
     assert!(metrics.contains("plantd_broker_bus_peers{bus=\"one\",side=\"backend\"} 1\n"));
-    broker.signal("TERM");
-    assert_eq!(broker.exit_code(), Some(0));
+    broker.process.signal("TERM");
+    assert_eq!(broker.process.exit_code(), Some(0));
 }
 
 #[test]

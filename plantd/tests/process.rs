@@ -1,13 +1,14 @@
 //! The all-in-one as a process: what serves, what it tells, how it stops.
 #![expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
+use std::io::{BufRead as _, BufReader};
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdout, Command, Output, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use plantd_client::{Client, RequestError, Sink, SinkEvent};
+use plantd_test_process::{Process, get, poll};
 use serde_json::Value;
 
 /// The metric bus on free ports.
@@ -16,9 +17,9 @@ const BUSES: &str =
 
 /// `plantd` on free ports, with nothing of this process's environment and no files.
 fn plantd() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_plantd"));
+    let program = env!("CARGO_BIN_EXE_plantd");
+    let mut command = plantd_test_process::program(program, env!("CARGO_TARGET_TMPDIR"));
     command
-        .env_clear()
         .env("PLANTD_BROKER_ENDPOINT", "tcp://127.0.0.1:0")
         .env("PLANTD_BROKER_HEALTH_PORT", "0")
         .env("PLANTD_BROKER_BUSES", BUSES)
@@ -27,9 +28,6 @@ fn plantd() -> Command {
         .env("PLANTD_MODULE_METRIC_INTERVAL", "250ms")
         .env("PLANTD_STATE_HEALTH_PORT", "0")
         .env("PLANTD_STATE_DB", database())
-        .current_dir(env!("CARGO_TARGET_TMPDIR"))
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
         .stderr(Stdio::piped());
     command
 }
@@ -42,11 +40,9 @@ fn database() -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).join(name)
 }
 
-/// A `plantd` that serves; killed when dropped.
+/// A `plantd` that serves.
 struct Running {
-    child: Child,
-    lines: BufReader<ChildStdout>,
-    broker_health: String,
+    process: Process,
     echo_health: String,
     metric_health: String,
     state_health: String,
@@ -57,75 +53,28 @@ struct Running {
 
 impl Running {
     fn start(command: &mut Command) -> Self {
-        let mut child = command.spawn().unwrap();
-        let lines = BufReader::new(child.stdout.take().unwrap());
-        let mut running = Self {
-            child,
-            lines,
-            broker_health: String::new(),
-            echo_health: String::new(),
-            metric_health: String::new(),
-            state_health: String::new(),
-            backend: String::new(),
-            endpoint: String::new(),
+        // The broker's health is the first.
+        let process = Process::start(command);
+        let told = |part: &str, context: &str, field: &str| {
+            let line = process.line_of_part(part, context);
+            line["fields"][field].as_str().unwrap().to_owned()
         };
-        let address = |line: Value| line["fields"]["address"].as_str().unwrap().to_owned();
-        running.broker_health = address(running.line_of("broker", "daemon.health"));
-        let bus = running.line_of("broker", "broker.bus");
-        running.backend = bus["fields"]["backend"].as_str().unwrap().to_owned();
-        running.echo_health = address(running.line_of("module-echo", "daemon.health"));
-        running.metric_health = address(running.line_of("module-metric", "daemon.health"));
-        running.state_health = address(running.line_of("state", "daemon.health"));
-        let started = running.line_of("plantd", "plantd.started");
-        running.endpoint = started["fields"]["endpoint"].as_str().unwrap().to_owned();
-        running
-    }
-
-    /// Reads lines up to the one of this part with this context.
-    fn line_of(&mut self, service: &str, context: &str) -> Value {
-        loop {
-            let mut line = String::new();
-            assert_ne!(
-                self.lines.read_line(&mut line).unwrap(),
-                0,
-                "it ended before {context}"
-            );
-            let line: Value = serde_json::from_str(&line).unwrap();
-            if line["service"] == service && line["context"] == context {
-                return line;
-            }
+        let health = |part: &str| told(part, "daemon.health", "address");
+        Self {
+            backend: told("broker", "broker.bus", "backend"),
+            echo_health: health("module-echo"),
+            metric_health: health("module-metric"),
+            state_health: health("state"),
+            endpoint: told("plantd", "plantd.started", "endpoint"),
+            process,
         }
     }
-
-    fn signal(&self, signal: &str) {
-        let id = self.child.id().to_string();
-        assert!(
-            Command::new("kill")
-                .args([signal, &id])
-                .status()
-                .unwrap()
-                .success()
-        );
-    }
-
-    fn exit_code(&mut self) -> Option<i32> {
-        self.child.wait().unwrap().code()
-    }
 }
 
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn get(address: &str, path: &str) -> String {
-    let mut stream = TcpStream::connect(address).unwrap();
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    answer
+/// Asks for the health of a part until a check is up.
+fn is_up(address: &str, check: &str) {
+    let up = format!(r#""name":"{check}","status":"UP""#);
+    poll(|| get(address, "/healthz").contains(&up).then_some(()));
 }
 
 fn refused(command: &mut Command) -> (Option<i32>, String) {
@@ -150,42 +99,39 @@ fn reason(log: &str) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_is_answered_and_either_signal_ends_it_with_0() {
-    for signal in ["-TERM", "-INT"] {
+    for signal in ["TERM", "INT"] {
         let mut plantd = Running::start(&mut plantd());
         let client = Client::connect(&plantd.endpoint).unwrap();
         let reply = client.request("org.plantd.module.Echo", "hello").await;
         assert_eq!(reply.unwrap().body.text(), Ok("hello"));
 
-        plantd.signal(signal);
-        plantd.line_of("module-echo", "worker.stopped");
-        plantd.line_of("broker", "broker.drain");
-        plantd.line_of("plantd", "daemon.stopped");
-        assert_eq!(plantd.exit_code(), Some(0), "{signal}");
+        plantd.process.signal(signal);
+        plantd.process.line_of_part("module-echo", "worker.stopped");
+        plantd.process.line_of_part("broker", "broker.drain");
+        plantd.process.line_of_part("plantd", "daemon.stopped");
+        assert_eq!(plantd.process.exit_code(), Some(0), "{signal}");
     }
 }
 
 #[test]
 fn each_part_has_its_own_health() {
     let plantd = Running::start(&mut plantd());
-    assert!(get(&plantd.broker_health, "/healthz").contains(r#""name":"router","status":"UP""#));
+    assert!(get(plantd.process.health(), "/healthz").contains(r#""name":"router","status":"UP""#));
     // Down until it is registered.
-    let up = r#""name":"broker_connection","status":"UP""#;
-    while !get(&plantd.echo_health, "/healthz").contains(up) {}
-    for check in ["bus_connection", "broker_connection"] {
-        let up = format!(r#""name":"{check}","status":"UP""#);
-        while !get(&plantd.metric_health, "/healthz").contains(&up) {}
-    }
+    is_up(&plantd.echo_health, "broker_connection");
+    is_up(&plantd.metric_health, "bus_connection");
+    is_up(&plantd.metric_health, "broker_connection");
     // There is no state bus here for it to publish on.
-    while !get(&plantd.state_health, "/healthz").contains(up) {}
+    is_up(&plantd.state_health, "broker_connection");
     for address in [
-        &plantd.broker_health,
+        plantd.process.health(),
         &plantd.echo_health,
         &plantd.metric_health,
         &plantd.state_health,
     ] {
         assert!(get(address, "/readyz").starts_with("HTTP/1.1 200 "));
     }
-    assert!(get(&plantd.broker_health, "/metrics").contains("plantd_broker_"));
+    assert!(get(plantd.process.health(), "/metrics").contains("plantd_broker_"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -208,12 +154,14 @@ async fn there_is_life_on_the_metric_bus() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_part_reads_its_own_variables() {
-    let mut plantd = Running::start(
+    let plantd = Running::start(
         plantd()
             .env("PLANTD_MODULE_ECHO_SERVICE", "org.example.Echo")
             .env("PLANTD_BROKER_QUEUE_TIMEOUT", "0"),
     );
-    plantd.line_of("module-echo", "worker.registration");
+    plantd
+        .process
+        .line_of_part("module-echo", "worker.registration");
     let client = Client::connect(&plantd.endpoint).unwrap();
     let reply = client.request("org.example.Echo", "hello").await;
     assert_eq!(reply.unwrap().body.text(), Ok("hello"));
@@ -237,8 +185,8 @@ async fn state_is_kept_over_a_restart() {
     let set = r#"{"scope":"s","key":"a","value":1}"#;
     let reply = ask(running.endpoint.clone(), "state-set", set).await;
     assert_eq!(reply["success"], true, "{reply}");
-    running.signal("-TERM");
-    assert_eq!(running.exit_code(), Some(0));
+    running.process.signal("TERM");
+    assert_eq!(running.process.exit_code(), Some(0));
     let running = Running::start(plantd().env("PLANTD_STATE_DB", &database));
     let get = r#"{"scope":"s","key":"a"}"#;
     let reply = ask(running.endpoint.clone(), "state-get", get).await;
@@ -316,7 +264,7 @@ fn an_endpoint_that_others_can_reach_needs_allow_anonymous() {
     assert_eq!(code, Some(64), "{text}");
     assert!(text.contains("allow_anonymous: true"), "{text}");
 
-    let mut plantd = Running::start(
+    let plantd = Running::start(
         plantd()
             .env("PLANTD_BROKER_ENDPOINT", "tcp://0.0.0.0:0")
             .env("PLANTD_BROKER_ALLOW_ANONYMOUS", "true"),
@@ -326,5 +274,7 @@ fn an_endpoint_that_others_can_reach_needs_allow_anonymous() {
         "{}",
         plantd.endpoint
     );
-    plantd.line_of("module-echo", "worker.registration");
+    plantd
+        .process
+        .line_of_part("module-echo", "worker.registration");
 }

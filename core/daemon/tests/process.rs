@@ -2,11 +2,11 @@
 #![expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
 use std::env;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
-use std::process::{Child, Command, Output, Stdio};
+use std::io::{BufRead as _, BufReader};
+use std::net::TcpListener;
+use std::process::{Command, Output, Stdio};
 
-use serde_json::Value;
+use plantd_test_process::{Process, poll};
 
 /// `examples/daemon.rs`, which cargo builds with the tests.
 fn example() -> Command {
@@ -26,12 +26,8 @@ fn program(example: &str) -> Command {
         "{} is built by `cargo test` of the whole package",
         path.display()
     );
-    let mut command = Command::new(path);
-    command
-        .env_clear()
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
+    let mut command = plantd_test_process::program(path, ".");
+    command.stderr(Stdio::piped());
     command
 }
 
@@ -43,84 +39,17 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).unwrap()
 }
 
-/// A daemon that serves; killed when dropped.
-struct Running {
-    child: Child,
-    lines: BufReader<std::process::ChildStdout>,
-    health: String,
-}
-
-impl Running {
-    fn start(arguments: &[&str]) -> Self {
-        let mut running = Self::spawn(example().args(["--health-port", "0"]).args(arguments));
-        running.line_of("example.started");
-        running
-    }
-
-    fn spawn(command: &mut Command) -> Self {
-        let mut child = command.spawn().unwrap();
-        let lines = BufReader::new(child.stdout.take().unwrap());
-        let mut running = Self {
-            child,
-            lines,
-            health: String::new(),
-        };
-        let address = running.line_of("daemon.health")["fields"]["address"].clone();
-        running.health = address.as_str().unwrap().to_owned();
-        running
-    }
-
-    /// Reads lines up to the one with this context.
-    fn line_of(&mut self, context: &str) -> Value {
-        loop {
-            let mut line = String::new();
-            assert_ne!(
-                self.lines.read_line(&mut line).unwrap(),
-                0,
-                "the log ended before {context}"
-            );
-            let line: Value = serde_json::from_str(&line).unwrap();
-            if line["context"] == context {
-                return line;
-            }
-        }
-    }
-
-    fn signal(&self, signal: &str) {
-        let pid = self.child.id().to_string();
-        assert!(
-            Command::new("kill")
-                .args([signal, &pid])
-                .status()
-                .unwrap()
-                .success()
-        );
-    }
-
-    fn get(&self, path: &str) -> String {
-        let mut stream = TcpStream::connect(&self.health).unwrap();
-        write!(stream, "GET {path} HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        answer
-    }
-
-    fn exit_code(&mut self) -> Option<i32> {
-        self.child.wait().unwrap().code()
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+/// An example that has started.
+fn started(arguments: &[&str]) -> Process {
+    let process = Process::start(example().args(["--health-port", "0"]).args(arguments));
+    process.line_of("example.started");
+    process
 }
 
 #[test]
 fn either_signal_drains_and_exits_0() {
-    for signal in ["-TERM", "-INT"] {
-        let mut daemon = Running::start(&[]);
+    for signal in ["TERM", "INT"] {
+        let mut daemon = started(&[]);
         assert!(daemon.get("/readyz").starts_with("HTTP/1.1 200 "));
         daemon.signal(signal);
         daemon.line_of("daemon.stopped");
@@ -130,20 +59,25 @@ fn either_signal_drains_and_exits_0() {
 
 #[test]
 fn a_drain_is_seen_in_readyz_and_a_second_signal_ends_it_with_1() {
-    let mut daemon = Running::start(&["--drain", "1h", "--shutdown-timeout", "2h"]);
-    daemon.signal("-TERM");
+    let mut daemon = started(&["--drain", "1h", "--shutdown-timeout", "2h"]);
+    daemon.signal("TERM");
     daemon.line_of("daemon.drain");
-    while !daemon.get("/readyz").starts_with("HTTP/1.1 503 ") {}
+    poll(|| {
+        daemon
+            .get("/readyz")
+            .starts_with("HTTP/1.1 503 ")
+            .then_some(())
+    });
     assert!(daemon.get("/livez").starts_with("HTTP/1.1 200 "));
-    daemon.signal("-INT");
+    daemon.signal("INT");
     daemon.line_of("daemon.abort");
     assert_eq!(daemon.exit_code(), Some(1));
 }
 
 #[test]
 fn a_drain_over_its_deadline_exits_1() {
-    let mut daemon = Running::start(&["--drain", "1h", "--shutdown-timeout", "1ms"]);
-    daemon.signal("-TERM");
+    let mut daemon = started(&["--drain", "1h", "--shutdown-timeout", "1ms"]);
+    daemon.signal("TERM");
     let line = daemon.line_of("daemon.failed");
     assert!(
         line["message"]
@@ -218,18 +152,10 @@ fn help_and_version_print_and_exit_0() {
 fn a_reader_of_the_log_that_goes_away_stops_nobody() {
     let folder = tempfile::tempdir().unwrap();
     let log = folder.path().join("example.log");
-    let mut daemon = Running::start(&["--log-file", log.to_str().unwrap(), "--log-level", "trace"]);
-    daemon.lines = BufReader::new(
-        Command::new("true")
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap()
-            .stdout
-            .take()
-            .unwrap(),
-    );
+    let mut daemon = started(&["--log-file", log.to_str().unwrap(), "--log-level", "trace"]);
+    daemon.leave_log();
     assert!(daemon.get("/healthz").starts_with("HTTP/1.1 200 "));
-    daemon.signal("-TERM");
+    daemon.signal("TERM");
     assert_eq!(daemon.exit_code(), Some(0));
     let lines = std::fs::read_to_string(&log).unwrap();
     assert!(
@@ -257,10 +183,10 @@ fn an_unset_health_port_serves_none() {
 
 #[test]
 fn a_part_has_its_own_configuration_health_and_service() {
-    let mut process = Running::spawn(program("parts").env("PLANTD_PART_ONE_HEALTH_PORT", "0"));
+    let mut process = Process::start(program("parts").env("PLANTD_PART_ONE_HEALTH_PORT", "0"));
     assert_eq!(process.line_of("part.started")["service"], "part-one");
     assert!(process.get("/readyz").starts_with("HTTP/1.1 200 "));
-    process.signal("-TERM");
+    process.signal("TERM");
     assert_eq!(process.line_of("daemon.stopped")["service"], "parts");
     assert_eq!(process.exit_code(), Some(0));
 }

@@ -4,10 +4,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::thread;
 
+use plantd_test_process::Process;
 use tempfile::TempDir;
 
 use crate::bus::Bus;
-use crate::logger::{Logger, command};
+use crate::logger::command;
 use crate::postgres::Postgres;
 
 const COUNT: &str = "SELECT count(*) FROM metrics";
@@ -34,7 +35,7 @@ async fn a_database_that_is_not_there_at_the_start_gets_everything_later() {
     };
     postgres.crash();
     let (bus, spool) = (Bus::start(), TempDir::new().unwrap());
-    let mut logger = Logger::start(&mut command(bus.endpoint(), &postgres.url(), spool.path()));
+    let mut logger = Process::start(&mut command(bus.endpoint(), &postgres.url(), spool.path()));
     bus.subscription();
     let health = logger.health_contains("connect to the database: ");
     assert!(health.starts_with("HTTP/1.1 503 "), "{health}");
@@ -62,7 +63,7 @@ async fn a_database_that_crashes_under_load_has_each_metric_once() {
         return;
     };
     let (bus, spool) = (Bus::start(), TempDir::new().unwrap());
-    let mut logger = Logger::start(
+    let mut logger = Process::start(
         command(bus.endpoint(), &postgres.url(), spool.path())
             // Many small batches, so that crashes meet every moment of one.
             .args(["--batch-metrics", "20", "--batch-interval", "10ms"]),
@@ -98,7 +99,8 @@ async fn what_is_spooled_survives_a_kill() {
     postgres.crash();
     let (bus, spool) = (Bus::start(), TempDir::new().unwrap());
     for run in 0..3 {
-        let logger = Logger::start(&mut command(bus.endpoint(), &postgres.url(), spool.path()));
+        let mut logger =
+            Process::start(&mut command(bus.endpoint(), &postgres.url(), spool.path()));
         bus.subscription();
         bus.publish_metrics("m", run * 100..(run + 1) * 100);
         logger.metric_says(WAITING, (run as f64 + 1.0) * 100.0);
@@ -115,7 +117,7 @@ async fn what_is_spooled_survives_a_kill() {
         .unwrap();
     postgres.up();
 
-    let mut logger = Logger::start(&mut command(bus.endpoint(), &postgres.url(), spool.path()));
+    let mut logger = Process::start(&mut command(bus.endpoint(), &postgres.url(), spool.path()));
     let told = logger.line_of("spool.torn");
     assert_eq!(told["level"], "warn");
     let found = logger.line_of("spool.found");
@@ -134,7 +136,7 @@ async fn a_logger_that_is_killed_while_it_stores_doubles_nothing() {
     };
     let (bus, spool) = (Bus::start(), TempDir::new().unwrap());
     for run in 0..4_u64 {
-        let logger = Logger::start(
+        let mut logger = Process::start(
             command(bus.endpoint(), &postgres.url(), spool.path()).args([
                 "--batch-metrics",
                 "10",
@@ -148,7 +150,7 @@ async fn a_logger_that_is_killed_while_it_stores_doubles_nothing() {
         while logger.metric("plantd_logger_stored_total") < before + 500.0 {}
         logger.kill();
     }
-    let mut logger = Logger::start(&mut command(bus.endpoint(), &postgres.url(), spool.path()));
+    let mut logger = Process::start(&mut command(bus.endpoint(), &postgres.url(), spool.path()));
     logger.metric_says(WAITING, 0.0);
     assert_eq!(postgres.row(DOUBLES).await.get::<_, i64>(0), 0);
     assert_eq!(logger.terminate(), Some(0));
@@ -161,7 +163,7 @@ async fn what_is_beyond_the_spool_is_dropped_and_counted() {
     };
     postgres.crash();
     let (bus, spool) = (Bus::start(), TempDir::new().unwrap());
-    let mut logger = Logger::start(
+    let mut logger = Process::start(
         command(bus.endpoint(), &postgres.url(), spool.path()).args(["--spool-limit", "1MiB"]),
     );
     bus.subscription();
@@ -194,7 +196,7 @@ async fn a_stop_without_a_database_leaves_the_rest_in_the_spool() {
     };
     postgres.crash();
     let (bus, spool) = (Bus::start(), TempDir::new().unwrap());
-    let mut logger = Logger::start(
+    let mut logger = Process::start(
         command(bus.endpoint(), &postgres.url(), spool.path()).args(["--shutdown-timeout", "1s"]),
     );
     bus.subscription();
@@ -209,9 +211,9 @@ async fn a_stop_without_a_database_leaves_the_rest_in_the_spool() {
 async fn a_spool_is_of_one_logger() {
     let (bus, spool) = (Bus::start(), TempDir::new().unwrap());
     let absent = "host=127.0.0.1 port=1 user=plantd";
-    let mut first = Logger::start(&mut command(bus.endpoint(), absent, spool.path()));
+    let first = Process::start(&mut command(bus.endpoint(), absent, spool.path()));
     first.line_of("logger.started");
-    let mut second = Logger::start(&mut command(bus.endpoint(), absent, spool.path()));
+    let mut second = Process::start(&mut command(bus.endpoint(), absent, spool.path()));
     assert_eq!(second.exit_code(), Some(1));
     let told = second.line_of("daemon.failed");
     assert!(

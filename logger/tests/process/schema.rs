@@ -1,10 +1,11 @@
 //! Tables of other versions, other tables, and retention.
 
 use jiff::{SignedDuration, Timestamp};
+use plantd_test_process::Process;
 use tempfile::TempDir;
 
 use crate::bus::{Bus, metric_at};
-use crate::logger::{Logger, command};
+use crate::logger::command;
 use crate::postgres::Postgres;
 
 const COUNT: &str = "SELECT count(*) FROM metrics";
@@ -58,7 +59,7 @@ fn rows(days: std::ops::RangeInclusive<i64>) -> String {
 
 /// The reason of a logger that ends by itself.
 fn refusal(bus: &Bus, postgres: &Postgres, spool: &TempDir) -> String {
-    let mut logger = Logger::start(&mut command(bus.endpoint(), &postgres.url(), spool.path()));
+    let mut logger = Process::start(&mut command(bus.endpoint(), &postgres.url(), spool.path()));
     assert_eq!(logger.exit_code(), Some(1));
     let failed = logger.line_of("daemon.failed");
     failed["message"].as_str().unwrap().to_owned()
@@ -72,7 +73,7 @@ async fn an_older_schema_becomes_the_newest_and_keeps_its_rows() {
     postgres.execute(&version_1(-3..=0)).await;
     postgres.execute(&rows(-5..=-1)).await;
     let (bus, spool) = (Bus::start(), TempDir::new().unwrap());
-    let mut logger = Logger::start(&mut command(bus.endpoint(), &postgres.url(), spool.path()));
+    let mut logger = Process::start(&mut command(bus.endpoint(), &postgres.url(), spool.path()));
     let told = logger.line_of("database.schema");
     assert_eq!(
         (&told["fields"]["from"], &told["fields"]["to"]),
@@ -113,7 +114,7 @@ async fn a_plain_table_that_was_there_becomes_the_first_partition() {
     postgres.execute(&create).await;
     postgres.execute(&rows(-400..=-1)).await;
     let (bus, spool) = (Bus::start(), TempDir::new().unwrap());
-    let mut logger = Logger::start(&mut command(bus.endpoint(), &postgres.url(), spool.path()));
+    let mut logger = Process::start(&mut command(bus.endpoint(), &postgres.url(), spool.path()));
     let adopted = format!("metrics_before_{}", compact(1));
     assert_eq!(
         logger.line_of("database.adopted")["fields"]["partition"],
@@ -162,7 +163,7 @@ async fn what_is_older_than_the_retention_is_dropped() {
     postgres.execute(&version_1(-10..=0)).await;
     postgres.execute(&rows(-15..=-1)).await;
     let (bus, spool) = (Bus::start(), TempDir::new().unwrap());
-    let mut logger = Logger::start(
+    let mut logger = Process::start(
         command(bus.endpoint(), &postgres.url(), spool.path()).args(["--retention", "3d"]),
     );
     logger.line_of("database.retention");
@@ -188,7 +189,7 @@ async fn a_partition_that_somebody_dropped_is_made_again() {
         return;
     };
     let (bus, spool) = (Bus::start(), TempDir::new().unwrap());
-    let mut logger = Logger::start(&mut command(bus.endpoint(), &postgres.url(), spool.path()));
+    let mut logger = Process::start(&mut command(bus.endpoint(), &postgres.url(), spool.path()));
     bus.subscription();
     bus.publish_metrics("m", 0..10);
     postgres.says(COUNT, 10).await;
@@ -211,7 +212,7 @@ async fn two_loggers_of_one_database_make_its_tables_once() {
     let spools = [TempDir::new().unwrap(), TempDir::new().unwrap()];
     let mut loggers = spools
         .each_ref()
-        .map(|spool| Logger::start(&mut command(bus.endpoint(), &postgres.url(), spool.path())));
+        .map(|spool| Process::start(&mut command(bus.endpoint(), &postgres.url(), spool.path())));
     bus.subscription();
     for logger in &loggers {
         logger.health_says("bus_connection", "UP");

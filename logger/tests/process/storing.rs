@@ -1,10 +1,11 @@
 //! What comes from the bus and what is in the table afterwards.
 
 use jiff::{SignedDuration, Timestamp};
+use plantd_test_process::Process;
 use tempfile::TempDir;
 
 use crate::bus::{Bus, metric, metric_at};
-use crate::logger::{Logger, command};
+use crate::logger::command;
 use crate::postgres::Postgres;
 
 const COUNT: &str = "SELECT count(*) FROM metrics";
@@ -15,7 +16,7 @@ async fn a_metric_is_a_row_of_the_table() {
         return;
     };
     let (bus, spool) = (Bus::start(), TempDir::new().unwrap());
-    let mut logger = Logger::start(&mut command(bus.endpoint(), &postgres.url(), spool.path()));
+    let mut logger = Process::start(&mut command(bus.endpoint(), &postgres.url(), spool.path()));
     assert_eq!(bus.subscription(), "org.plantd.metric.");
 
     let now = Timestamp::now();
@@ -62,7 +63,7 @@ async fn what_is_no_metric_is_counted_and_stops_nothing() {
         return;
     };
     let (bus, spool) = (Bus::start(), TempDir::new().unwrap());
-    let mut logger = Logger::start(&mut command(bus.endpoint(), &postgres.url(), spool.path()));
+    let mut logger = Process::start(&mut command(bus.endpoint(), &postgres.url(), spool.path()));
     bus.subscription();
     let topic = "org.plantd.metric.test";
     let with = |from: &str, to: &str| metric("m", 1).replace(from, to);
@@ -107,7 +108,7 @@ async fn a_batch_is_stored_when_it_is_full_and_at_the_end() {
         return;
     };
     let (bus, spool) = (Bus::start(), TempDir::new().unwrap());
-    let mut logger = Logger::start(
+    let mut logger = Process::start(
         command(bus.endpoint(), &postgres.url(), spool.path()).args([
             "--batch-metrics",
             "10",
@@ -130,7 +131,7 @@ async fn rows_that_the_database_refuses_are_dropped_alone() {
         return;
     };
     let (bus, spool) = (Bus::start(), TempDir::new().unwrap());
-    let mut logger = Logger::start(&mut command(bus.endpoint(), &postgres.url(), spool.path()));
+    let mut logger = Process::start(&mut command(bus.endpoint(), &postgres.url(), spool.path()));
     bus.subscription();
     logger.health_says("storing", "UP");
     postgres
@@ -162,7 +163,7 @@ async fn each_day_has_a_partition_and_what_is_older_a_place() {
         return;
     };
     let (bus, spool) = (Bus::start(), TempDir::new().unwrap());
-    let mut logger = Logger::start(&mut command(bus.endpoint(), &postgres.url(), spool.path()));
+    let mut logger = Process::start(&mut command(bus.endpoint(), &postgres.url(), spool.path()));
     bus.subscription();
     logger.health_says("storing", "UP");
     let partitions = "SELECT relid::text FROM pg_partition_tree('metrics') WHERE isleaf ORDER BY 1";
@@ -193,7 +194,7 @@ async fn several_buses_and_topics_are_stored() {
     };
     let (one, other, spool) = (Bus::start(), Bus::start(), TempDir::new().unwrap());
     let buses = format!("[{}, {}]", one.endpoint(), other.endpoint());
-    let mut logger = Logger::start(
+    let mut logger = Process::start(
         command(&buses, &postgres.url(), spool.path()).args(["--topics", "[plant.a., plant.b.]"]),
     );
     for bus in [&one, &other] {
@@ -216,7 +217,7 @@ async fn topic_and_payload_in_one_frame_are_read_too() {
         return;
     };
     let (bus, spool) = (Bus::start(), TempDir::new().unwrap());
-    let mut logger = Logger::start(
+    let mut logger = Process::start(
         command(bus.endpoint(), &postgres.url(), spool.path()).args(["--transport", "zeromq"]),
     );
     bus.subscription();

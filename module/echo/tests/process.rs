@@ -1,18 +1,13 @@
 //! The echo module as a process, with and without a broker.
 #![expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::TcpStream;
-use std::process::{Child, ChildStdout, Command, Stdio};
-
 use plantd_client::Client;
 use plantd_daemon::Daemon;
 use plantd_daemon::config::{Sources, load};
 use plantd_daemon::shutdown::Shutdown;
-use serde_json::Value;
+use plantd_test_process::Process;
 
-const DOWN: &str = r#""name":"broker_connection","status":"DOWN""#;
-const UP: &str = r#""name":"broker_connection","status":"UP""#;
+const CHECK: &str = "broker_connection";
 
 /// A broker on a free port.
 struct Broker {
@@ -46,93 +41,20 @@ impl Broker {
     }
 }
 
-/// An echo module that serves its health; killed when dropped.
-struct Echo {
-    child: Child,
-    lines: BufReader<ChildStdout>,
-    health: String,
-}
-
-impl Echo {
-    fn start(broker: &str, arguments: &[&str]) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_plantd-module-echo"))
-            .env_clear()
-            .current_dir(env!("CARGO_TARGET_TMPDIR"))
+fn echo(broker: &str, arguments: &[&str]) -> Process {
+    let program = env!("CARGO_BIN_EXE_plantd-module-echo");
+    let mut command = plantd_test_process::program(program, env!("CARGO_TARGET_TMPDIR"));
+    Process::start(
+        command
             .args(["--health-port", "0", "--broker-endpoint", broker])
-            .args(arguments)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let lines = BufReader::new(child.stdout.take().unwrap());
-        let mut echo = Self {
-            child,
-            lines,
-            health: String::new(),
-        };
-        let address = echo.line_of("daemon.health")["fields"]["address"].clone();
-        echo.health = address.as_str().unwrap().to_owned();
-        echo
-    }
-
-    /// Reads lines up to the one with this context.
-    fn line_of(&mut self, context: &str) -> Value {
-        loop {
-            let mut line = String::new();
-            assert_ne!(
-                self.lines.read_line(&mut line).unwrap(),
-                0,
-                "it ended before {context}"
-            );
-            let line: Value = serde_json::from_str(&line).unwrap();
-            if line["context"] == context {
-                return line;
-            }
-        }
-    }
-
-    fn get(&self, path: &str) -> String {
-        let mut stream = TcpStream::connect(&self.health).unwrap();
-        write!(stream, "GET {path} HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        answer
-    }
-
-    /// Asks for the health until it says this.
-    fn health_says(&self, check: &str) -> String {
-        loop {
-            let health = self.get("/healthz");
-            if health.contains(check) {
-                return health;
-            }
-        }
-    }
-
-    fn terminate(&mut self) -> Option<i32> {
-        let id = self.child.id().to_string();
-        assert!(
-            Command::new("kill")
-                .args(["-TERM", &id])
-                .status()
-                .unwrap()
-                .success()
-        );
-        self.child.wait().unwrap().code()
-    }
-}
-
-impl Drop for Echo {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+            .args(arguments),
+    )
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_frame_comes_back() {
     let broker = Broker::start().await;
-    let mut echo = Echo::start(&broker.endpoint(), &[]);
+    let mut echo = echo(&broker.endpoint(), &[]);
     let client = Client::connect(broker.endpoint()).unwrap();
     for frames in [&[&b"hello"[..]][..], &[b"", b"\xff\0", b""]] {
         let body = plantd_client::Body::from_frames(frames);
@@ -156,8 +78,8 @@ async fn its_configuration_reaches_the_broker() {
         "--transport",
         "zeromq",
     ];
-    let mut echo = Echo::start(&broker.endpoint(), &arguments);
-    echo.health_says(UP);
+    let mut echo = echo(&broker.endpoint(), &arguments);
+    echo.health_says(CHECK, "UP");
 
     let client = Client::connect(broker.endpoint()).unwrap();
     let workers = client
@@ -176,12 +98,12 @@ async fn its_configuration_reaches_the_broker() {
 #[tokio::test(flavor = "multi_thread")]
 async fn its_health_says_whether_the_broker_is_there() {
     let broker = Broker::start().await;
-    let mut echo = Echo::start(&broker.endpoint(), &[]);
-    assert!(echo.health_says(UP).starts_with("HTTP/1.1 200 "));
+    let mut echo = echo(&broker.endpoint(), &[]);
+    assert!(echo.health_says(CHECK, "UP").starts_with("HTTP/1.1 200 "));
 
     broker.stop().await;
 
-    let health = echo.health_says(DOWN);
+    let health = echo.health_says(CHECK, "DOWN");
     assert!(health.starts_with("HTTP/1.1 503 "), "{health}");
     assert!(echo.get("/livez").starts_with("HTTP/1.1 200 "));
     assert_eq!(echo.terminate(), Some(0));
@@ -189,8 +111,8 @@ async fn its_health_says_whether_the_broker_is_there() {
 
 #[test]
 fn without_a_broker_it_is_alive_and_says_why_it_is_down() {
-    let mut echo = Echo::start("tcp://127.0.0.1:1", &[]);
-    echo.health_says("tcp://127.0.0.1:1: Connection refused");
+    let mut echo = echo("tcp://127.0.0.1:1", &[]);
+    echo.health_contains("tcp://127.0.0.1:1: Connection refused");
     assert!(echo.get("/livez").starts_with("HTTP/1.1 200 "));
     assert_eq!(echo.terminate(), Some(0));
 }

@@ -2,14 +2,12 @@
 #![expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
 use std::collections::BTreeSet;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::TcpStream;
-use std::process::{Child, ChildStdout, Command, Stdio};
 
 use plantd_client::{Body, Client, RequestError};
 use plantd_daemon::Daemon;
 use plantd_daemon::config::{Sources, load};
 use plantd_daemon::shutdown::Shutdown;
+use plantd_test_process::Process;
 use serde_json::{Value, json};
 use zmq::{Context, Socket};
 
@@ -26,11 +24,10 @@ struct Broker {
 impl Broker {
     async fn start() -> Self {
         let mut sources = Sources::default();
-        let endpoint = ("PLANTD_BROKER_ENDPOINT", "tcp://127.0.0.1:0");
-        let (name, value) = endpoint;
-        sources
-            .environment
-            .insert(name.to_owned(), value.to_owned());
+        let variables = [("ENDPOINT", "tcp://127.0.0.1:0"), ("BUSES", "[]")];
+        let variables =
+            variables.map(|(key, value)| (format!("PLANTD_BROKER_{key}"), value.to_owned()));
+        sources.environment.extend(variables);
         let config = load::<plantd_broker::Config>(&sources).unwrap().config;
         let shutdown = Shutdown::new();
         let daemon = Daemon::new(shutdown.clone());
@@ -78,76 +75,15 @@ impl Bus {
     }
 }
 
-/// A metric module that serves its health; killed when dropped.
-struct Module {
-    child: Child,
-    lines: BufReader<ChildStdout>,
-    health: String,
-}
-
-impl Module {
-    fn start(broker: &str, bus: &str, arguments: &[&str]) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_plantd-module-metric"))
-            .env_clear()
-            .current_dir(env!("CARGO_TARGET_TMPDIR"))
+fn module(broker: &str, bus: &str, arguments: &[&str]) -> Process {
+    let program = env!("CARGO_BIN_EXE_plantd-module-metric");
+    let mut command = plantd_test_process::program(program, env!("CARGO_TARGET_TMPDIR"));
+    Process::start(
+        command
             .args(["--health-port", "0", "--interval", "250ms"])
             .args(["--broker-endpoint", broker, "--bus-endpoint", bus])
-            .args(arguments)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let lines = BufReader::new(child.stdout.take().unwrap());
-        let mut module = Self {
-            child,
-            lines,
-            health: String::new(),
-        };
-        let address = module.line_of("daemon.health")["fields"]["address"].clone();
-        module.health = address.as_str().unwrap().to_owned();
-        module
-    }
-
-    /// Reads lines up to the one with this context.
-    fn line_of(&mut self, context: &str) -> Value {
-        loop {
-            let mut line = String::new();
-            let read = self.lines.read_line(&mut line).unwrap();
-            assert_ne!(read, 0, "it ended before {context}");
-            let line: Value = serde_json::from_str(&line).unwrap();
-            if line["context"] == context {
-                return line;
-            }
-        }
-    }
-
-    fn get(&self, path: &str) -> String {
-        let mut stream = TcpStream::connect(&self.health).unwrap();
-        write!(stream, "GET {path} HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        answer
-    }
-
-    /// Asks for the health until it says this of a check.
-    fn health_says(&self, check: &str, status: &str) {
-        let expected = format!(r#""name":"{check}","status":"{status}""#);
-        while !self.get("/healthz").contains(&expected) {}
-    }
-
-    fn terminate(&mut self) -> Option<i32> {
-        let id = self.child.id().to_string();
-        let sent = Command::new("kill").args(["-TERM", &id]).status();
-        assert!(sent.unwrap().success());
-        self.child.wait().unwrap().code()
-    }
-}
-
-impl Drop for Module {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+            .args(arguments),
+    )
 }
 
 async fn ask(client: &Client, frames: &[&str]) -> Result<Value, RequestError> {
@@ -162,7 +98,7 @@ async fn everything_is_published_over_either_transport() {
     for transport in ["zeromq", "plantd"] {
         let bus = Bus::start("org.plantd.metric.");
         let arguments = ["--transport", transport, "--host", "press-3"];
-        let mut module = Module::start(NOWHERE, &bus.endpoint(), &arguments);
+        let mut module = module(NOWHERE, &bus.endpoint(), &arguments);
         let mut heard = BTreeSet::new();
         while ![
             "cpu.utilization",
@@ -201,7 +137,7 @@ async fn everything_is_published_over_either_transport() {
 async fn what_is_published_can_be_asked_for() {
     let broker = Broker::start().await;
     let bus = Bus::start("");
-    let mut module = Module::start(&broker.endpoint(), &bus.endpoint(), &[]);
+    let mut module = module(&broker.endpoint(), &bus.endpoint(), &[]);
     let client = Client::connect(broker.endpoint()).unwrap();
     let (topic, published) = bus.next();
     let name = published["name"].as_str().unwrap();
@@ -223,7 +159,7 @@ async fn what_is_published_can_be_asked_for() {
 async fn the_interval_is_set_by_a_request_and_counts_at_once() {
     let broker = Broker::start().await;
     let bus = Bus::start("org.plantd.metric.host.uptime");
-    let mut module = Module::start(&broker.endpoint(), &bus.endpoint(), &["--interval", "1h"]);
+    let mut module = module(&broker.endpoint(), &bus.endpoint(), &["--interval", "1h"]);
     let client = Client::connect(broker.endpoint()).unwrap();
     let interval = ask(&client, &["interval"]).await.unwrap();
     assert_eq!(interval, json!({"seconds": 3600.0}));
@@ -241,7 +177,7 @@ async fn the_interval_is_set_by_a_request_and_counts_at_once() {
 #[tokio::test(flavor = "multi_thread")]
 async fn bad_input_is_an_error_that_says_what_would_be_right() {
     let broker = Broker::start().await;
-    let _module = Module::start(&broker.endpoint(), NOWHERE, &[]);
+    let _module = module(&broker.endpoint(), NOWHERE, &[]);
     let client = Client::connect(broker.endpoint()).unwrap();
     let refused = ask(&client, &["intreval"]).await.unwrap_err();
     let RequestError::WorkerError { code, message, .. } = &refused else {
@@ -256,7 +192,7 @@ async fn bad_input_is_an_error_that_says_what_would_be_right() {
 
 #[test]
 fn without_broker_and_bus_it_is_alive_and_stops_at_once() {
-    let mut module = Module::start(NOWHERE, NOWHERE, &[]);
+    let mut module = module(NOWHERE, NOWHERE, &[]);
     module.health_says("broker_connection", "DOWN");
     module.health_says("bus_connection", "DOWN");
     assert!(module.get("/livez").starts_with("HTTP/1.1 200 "));

@@ -29,6 +29,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         ],
     ),
     ("plantd-bench", &["plantd-broker", "plantd-daemon"]),
+    ("plantd-test-process", &[]),
     ("plantd-sim", &["plantd-mdp", "plantd-zmtp"]),
     (
         "plantd-harness",
