@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
 use crate::history::{History, Outcome};
-use crate::running::{Broker, State, ask};
+use crate::running::{Broker, ask, start_state};
 
 const CLIENTS: u64 = 12;
 const KEYS: u64 = 3;
@@ -19,7 +19,7 @@ async fn what_was_acknowledged_survives_kill_9_and_operations_are_linearizable()
     let broker = Broker::start().await;
     let folder = tempfile::tempdir().unwrap();
     let database = folder.path().join("state.db");
-    let mut state = State::start(&broker, &database, &[]);
+    let mut state = start_state(&broker, &database, &[]);
     let history = Arc::new(History::default());
     let (stop, stopped) = tokio::sync::watch::channel(false);
     let mut clients = JoinSet::new();
@@ -39,7 +39,7 @@ async fn what_was_acknowledged_survives_kill_9_and_operations_are_linearizable()
             tokio::task::yield_now().await;
         }
         state.kill();
-        state = State::start(&broker, &database, &[]);
+        state = start_state(&broker, &database, &[]);
     }
     while history.len() < (KILLS + 1) * BETWEEN_KILLS {
         tokio::task::yield_now().await;
@@ -54,7 +54,7 @@ async fn what_was_acknowledged_survives_kill_9_and_operations_are_linearizable()
     assert_eq!(history.contradiction(), None);
     let verified = ask(&client, "verify", json!({})).await.unwrap();
     assert_eq!(verified["success"], true, "{verified}");
-    assert!(state.terminate().success());
+    assert_eq!(state.terminate(), Some(0));
     broker.stop().await;
 }
 

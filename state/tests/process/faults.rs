@@ -8,9 +8,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
+use plantd_test_process::Process;
 use serde_json::json;
 
-use crate::running::{Broker, State, ask, get, set};
+use crate::running::{Broker, ask, get, set, start_state};
 
 /// The compiled library.
 fn library() -> &'static Path {
@@ -29,12 +30,12 @@ fn library() -> &'static Path {
     })
 }
 
-fn start(broker: &Broker, folder: &Path) -> State {
+fn start(broker: &Broker, folder: &Path) -> Process {
     let environment = [
         ("LD_PRELOAD", library().to_str().unwrap()),
         ("FAULTS", folder.to_str().unwrap()),
     ];
-    State::start(broker, &folder.join("state.db"), &environment)
+    start_state(broker, &folder.join("state.db"), &environment)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -50,12 +51,12 @@ async fn a_full_disk_refuses_writes_keeps_reading_and_heals() {
     assert_eq!(refused["success"], false, "{refused}");
     assert_eq!(refused["code"], "full");
     assert_eq!(get(&client, "a").await, 1);
-    state.health_says(r#""name":"store","status":"DOWN""#);
+    state.health_says("store", "DOWN");
     assert!(state.get("/livez").starts_with("HTTP/1.1 200 "));
 
     fs::remove_file(folder.path().join("full")).unwrap();
     // Without being asked to write.
-    state.health_says(r#""name":"store","status":"UP""#);
+    state.health_says("store", "UP");
     let written = set(&client, "a", 3).await;
     assert_eq!(written["data"]["version"], 3, "{written}");
     let history = ask(
@@ -65,7 +66,7 @@ async fn a_full_disk_refuses_writes_keeps_reading_and_heals() {
     )
     .await;
     assert_eq!(history.unwrap()["data"]["count"], 2);
-    assert!(state.terminate().success());
+    assert_eq!(state.terminate(), Some(0));
     broker.stop().await;
 }
 
@@ -83,18 +84,19 @@ async fn a_failed_sync_is_never_acknowledged_and_ends_the_daemon() {
         plantd_client::Body::from_frames([b"state-set".as_slice(), fields.to_string().as_bytes()]);
     let answer = client.request("org.plantd.State", body).retry_never().await;
     assert!(answer.is_err(), "{answer:?}");
-    assert_eq!(state.ended().code(), Some(1));
-    let log = state.rest();
+    assert_eq!(state.exit_code(), Some(1));
+    let failed = state.line_of("daemon.failed");
+    let message = failed["message"].as_str().unwrap();
     assert!(
-        log.contains("the disk does not keep what is written"),
-        "{log}"
+        message.contains("the disk does not keep what is written"),
+        "{failed}"
     );
 
     fs::remove_file(folder.path().join("fail-sync")).unwrap();
     let mut state = start(&broker, folder.path());
     let value = get(&client, "a").await;
     assert!(value == 1 || value == 2, "{value}");
-    assert!(state.terminate().success());
+    assert_eq!(state.terminate(), Some(0));
     broker.stop().await;
 }
 
@@ -114,7 +116,7 @@ async fn a_disk_that_is_really_full_heals_too() {
         return;
     }
     let mounted = Mounted(disk.clone());
-    let mut state = State::start(&broker, &disk.join("state.db"), &[]);
+    let mut state = start_state(&broker, &disk.join("state.db"), &[]);
     set(&client, "a", 1).await;
     let ballast = disk.join("ballast");
     // As much as there is room for.
@@ -126,10 +128,10 @@ async fn a_disk_that_is_really_full_heals_too() {
     assert_eq!(refused["code"], "full", "{refused}");
     assert_eq!(get(&client, "a").await, 1);
     fs::remove_file(&ballast).unwrap();
-    state.health_says(r#""name":"store","status":"UP""#);
+    state.health_says("store", "UP");
     let written = set(&client, "a", 2).await;
     assert_eq!(written["success"], true, "{written}");
-    assert!(state.terminate().success());
+    assert_eq!(state.terminate(), Some(0));
     drop(mounted);
     broker.stop().await;
 }

@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use crate::running::{Broker, State, get, set};
+use crate::running::{Broker, get, set, start_state};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_second_daemon_waits_and_takes_over_what_was_acknowledged() {
@@ -10,9 +10,9 @@ async fn a_second_daemon_waits_and_takes_over_what_was_acknowledged() {
     let client = broker.client();
     let folder = tempfile::tempdir().unwrap();
     let database = folder.path().join("state.db");
-    let mut first = State::start(&broker, &database, &[]);
+    let mut first = start_state(&broker, &database, &[]);
     first.line_of("worker.started");
-    let mut second = State::start(&broker, &database, &[]);
+    let mut second = start_state(&broker, &database, &[]);
     second.line_of("state.standby");
     assert!(second.get("/healthz").starts_with("HTTP/1.1 200 "));
     assert!(second.get("/readyz").starts_with("HTTP/1.1 503 "));
@@ -25,7 +25,7 @@ async fn a_second_daemon_waits_and_takes_over_what_was_acknowledged() {
     second.line_of("state.takeover");
     assert_eq!(get(&client, "a").await, 99);
     assert!(second.get("/readyz").starts_with("HTTP/1.1 200 "));
-    assert!(second.terminate().success());
+    assert_eq!(second.terminate(), Some(0));
     broker.stop().await;
 }
 
@@ -35,7 +35,7 @@ async fn other_programs_read_and_copy_the_database_while_it_is_served() {
     let client = broker.client();
     let folder = tempfile::tempdir().unwrap();
     let database = folder.path().join("state.db");
-    let mut state = State::start(&broker, &database, &[]);
+    let mut state = start_state(&broker, &database, &[]);
     set(&client, "a", "one").await;
     let copy = folder.path().join("copy.db");
     let command = format!(".backup {}", copy.display());
@@ -59,10 +59,10 @@ async fn other_programs_read_and_copy_the_database_while_it_is_served() {
             .unwrap();
         assert_eq!(String::from_utf8(read.stdout).unwrap().trim(), row);
     }
-    assert!(state.terminate().success());
+    assert_eq!(state.terminate(), Some(0));
     // A copy is a store.
-    let mut copied = State::start(&broker, &copy, &[("PLANTD_STATE_CHECK", "full")]);
+    let mut copied = start_state(&broker, &copy, &[("PLANTD_STATE_CHECK", "full")]);
     assert_eq!(get(&client, "a").await, "one");
-    assert!(copied.terminate().success());
+    assert_eq!(copied.terminate(), Some(0));
     broker.stop().await;
 }
