@@ -153,6 +153,26 @@ impl RequestError {
     }
 }
 
+impl RequestError {
+    /// What became of a request beyond a router of state, which tells the codes of its way as its own.
+    pub(crate) fn beyond_router(self) -> Self {
+        let Self::WorkerError { code, message } = self else {
+            return self;
+        };
+        if code == "connection-lost" {
+            return Self::ConnectionLost;
+        }
+        match ErrorCode::parse(&code) {
+            Some(known) if known != ErrorCode::WorkerError => Self::from(Refusal {
+                code,
+                message,
+                worker_code: String::new(),
+            }),
+            Some(_) | None => Self::WorkerError { code, message },
+        }
+    }
+}
+
 impl From<Refusal> for RequestError {
     fn from(refusal: Refusal) -> Self {
         let message = refusal.message;

@@ -64,7 +64,8 @@ pub(crate) async fn run(config: Config, process: Daemon) -> anyhow::Result<()> {
             .await?,
         Module::prepare::<plantd_module_metric::Config>(&metric.shared, &metric.service, &process)
             .await?,
-        Module::prepare::<plantd_state::Config>(&state.shared, &state.service, &process).await?,
+        Module::prepare::<plantd_state::Config>(&state.shared, &state.served_service(), &process)
+            .await?,
     ];
     process.health.started();
     welcome(&broker, &modules).show(config.shared.log_format);

@@ -1,5 +1,7 @@
 //! The configuration of the state service.
 
+mod shards;
+
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -8,7 +10,10 @@ use plantd_daemon::config::{ByteSize, OneOrMore, Problem, Settings, Shared, Time
 use serde::{Deserialize, Serialize};
 
 use crate::request;
+use crate::shards::ShareKeys;
 use crate::store::Options;
+
+pub use shards::Role;
 
 /// The keys of the state service; [`Settings::HELP`] says what each means.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -19,8 +24,14 @@ pub struct Config {
     pub broker_endpoint: OneOrMore<Endpoint>,
     /// The frontends of the state bus to publish changes on; none: nothing is published.
     pub bus_endpoint: Option<OneOrMore<Endpoint>>,
-    /// The service to serve.
+    /// The service to serve; a shard serves it with its own name after a dot.
     pub service: String,
+    /// What this daemon is.
+    pub role: Role,
+    /// Which shard this daemon is.
+    pub shard: Option<String>,
+    /// What each shard of the installation has, the same in each of its daemons.
+    pub shards: Vec<ShareKeys>,
     /// How many requests are answered at once.
     pub concurrency: usize,
     /// How thoroughly the store is checked before it is served.
@@ -98,6 +109,9 @@ impl Default for Config {
                 port: 13_000,
             })),
             service: "org.plantd.State".to_owned(),
+            role: Role::Store,
+            shard: None,
+            shards: Vec::new(),
             concurrency: 1024,
             check: CheckLevel::Quick,
             check_interval: TimeSpan::from_secs(86_400),
@@ -136,7 +150,19 @@ impl Settings for Config {
             "bus_endpoint",
             "the state bus's frontend, or a list; unset: changes are not published",
         ),
-        ("service", "the name of the service"),
+        (
+            "service",
+            "the name of the service; a shard serves it with .<shard> after it",
+        ),
+        (
+            "role",
+            "store, or router: hands requests on to the shards and has no store",
+        ),
+        ("shard", "which of the shards this daemon is"),
+        (
+            "shards",
+            "what each shard has, the same in each daemon; a list of {name, prefix or from and until or rest}",
+        ),
         (
             "concurrency",
             "how many requests are answered at once, 1 to 4096",
@@ -191,6 +217,7 @@ impl Settings for Config {
         let mut buses = self.bus_endpoint.iter().flat_map(OneOrMore::iter);
         let buses = buses.try_for_each(Endpoint::check_dialable);
         problems.extend(Problem::of("bus_endpoint", buses));
+        problems.extend(self.shard_problems());
         let mut require = |key: &str, holds: bool, expected: &str| {
             if !holds {
                 problems.push(Problem::new(key, expected));

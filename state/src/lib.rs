@@ -16,7 +16,9 @@ mod publish;
 mod refusal;
 mod reply;
 mod request;
+mod router;
 mod service;
+mod shards;
 mod store;
 mod value;
 
@@ -26,7 +28,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use plantd_client::{Request, Served, Status, Worker};
+use plantd_client::{Reply, Request, Served, Status, Worker, WorkerError};
 use plantd_daemon::Daemon;
 use plantd_daemon::config::Settings as _;
 use plantd_daemon::health::Check;
@@ -35,25 +37,35 @@ use tokio::time::interval;
 use tracing::Instrument as _;
 
 pub use backups::{BackupError, Made, Step, restore};
-pub use config::{BackupKeys, CheckLevel, Config, HistoryKeys, LimitKeys};
+pub use config::{BackupKeys, CheckLevel, Config, HistoryKeys, LimitKeys, Role};
 pub use plantd_client::Endpoint;
 pub use refusal::{Code, Refusal};
+pub use shards::ShareKeys;
 pub use store::{Fault, OpenError};
 
 use backups::Backups;
 use metrics::Published;
 use publish::Publisher;
-use service::{LOOK, Service};
+use service::{LOOK, Place, Service};
 use store::{Lock, Shared, Store};
 
+/// Scopes that are named where there may be many.
+const SHOWN: usize = 20;
+
 /// Serves until the daemon is asked to stop and every request that was taken is answered.
-///
-/// Waits for the lock of the database first, as long as another daemon has it.
 ///
 /// # Errors
 /// When the store cannot be opened or trusted, the disk does not keep what is written, or requests
 /// could not be finished in the time of `shutdown_timeout`.
 pub async fn run(config: Config, daemon: Daemon) -> anyhow::Result<()> {
+    match config.role {
+        Role::Store => run_store(config, daemon).await,
+        Role::Router => router::run(config, daemon).await,
+    }
+}
+
+/// Serves a store. Waits for the lock of the database first, as long as another daemon has it.
+async fn run_store(config: Config, daemon: Daemon) -> anyhow::Result<()> {
     let folder = config::folder_of(&config.db);
     fs::create_dir_all(folder).with_context(|| format!("make the folder {}", folder.display()))?;
     let check = daemon.health.check("store");
@@ -98,12 +110,14 @@ pub async fn run(config: Config, daemon: Daemon) -> anyhow::Result<()> {
     check.up();
     let checking = keep_checking(store.clone(), config.clone(), daemon.shutdown.clone());
     tokio::spawn(checking.in_current_span());
+    let place = take_place(&config, &store, &daemon).await?;
     let service = Service::new(
         store.clone(),
         metrics,
         config.to_limits(),
         Backups::new(config.to_backup_folder()),
         config.limits.watches,
+        place,
         daemon.shutdown.clone(),
     );
     let backing_up = service
@@ -111,7 +125,7 @@ pub async fn run(config: Config, daemon: Daemon) -> anyhow::Result<()> {
         .keep_backing_up(config.backup.interval.into(), config.backup.keep);
     let backing_up = tokio::spawn(backing_up.in_current_span());
     let served = tokio::select! {
-        served = serve(&config, &daemon, service) => served,
+        served = serve(&config, &daemon, move |request| service.clone().answer(request)) => served,
         ended = ended => match ended {
             Ok(()) => Err(anyhow::anyhow!("the writer ended by itself")),
             Err(error) => Err(error.into()),
@@ -144,6 +158,37 @@ async fn begin_with(manifest: PathBuf, database: PathBuf) -> anyhow::Result<()> 
         None => tracing::info!(context = "state.restored", "it was restored before"),
     }
     Ok(())
+}
+
+/// Finds out which scopes are served, and tells of those that the store holds and that are not.
+async fn take_place(config: &Config, store: &Arc<Store>, daemon: &Daemon) -> anyhow::Result<Place> {
+    let own = config.to_own()?;
+    let check = own.as_ref().map(|_| daemon.health.check("shard"));
+    let mut place = Place::new(config.served_service(), own);
+    let store = store.clone();
+    let looking = tokio::task::spawn_blocking(move || {
+        let outside = store.read(|reader| place.find_outside(reader));
+        outside.map(|outside| (place, outside))
+    });
+    let (place, outside) = looking
+        .await
+        .context("look for scopes of other shards")?
+        .context("look for scopes of other shards")?;
+    if outside.is_empty() {
+        check.inspect(Check::up);
+        return Ok(place);
+    }
+    let count = outside.len();
+    let names = outside[..count.min(SHOWN)].join(", ");
+    tracing::warn!(
+        context = "state.outside",
+        count,
+        scopes = names,
+        "the store holds scopes of other shards; they are neither served nor deleted"
+    );
+    let reason = format!("{count} scopes of other shards are not served: {names}");
+    check.inspect(|check| check.degraded(reason));
+    Ok(place)
 }
 
 /// What is known of the bus. Changes that are not published are in the history, so that its loss makes
@@ -217,8 +262,16 @@ async fn keep_checking(store: Arc<Store>, config: Config, stop: Shutdown) {
 }
 
 /// Answers requests until the daemon is asked to stop.
-async fn serve(config: &Config, daemon: &Daemon, service: Service) -> anyhow::Result<()> {
-    let worker = Worker::builder(&config.service)
+async fn serve<F>(
+    config: &Config,
+    daemon: &Daemon,
+    answer: impl Fn(Request) -> F + Send + Sync + 'static,
+) -> anyhow::Result<()>
+where
+    F: Future<Output = Result<Reply, WorkerError>> + Send + 'static,
+{
+    let service_name = config.served_service();
+    let worker = Worker::builder(&service_name)
         .brokers(config.broker_endpoint.iter().map(Endpoint::to_string))
         .concurrency(config.concurrency)
         .streams(u32::try_from(config.limits.watches).unwrap_or(u32::MAX))
@@ -235,13 +288,13 @@ async fn serve(config: &Config, daemon: &Daemon, service: Service) -> anyhow::Re
             .in_current_span(),
     );
     daemon.health.started();
+    let database = (config.role == Role::Store).then(|| config.db.display().to_string());
     tracing::info!(
         context = "worker.started",
-        service_name = config.service,
-        database = %config.db.display(),
+        service_name,
+        database,
         "serving"
     );
-    let answer = move |request: Request| service.clone().answer(request);
     let stop = {
         let shutdown = daemon.shutdown.clone();
         async move { shutdown.requested().await }

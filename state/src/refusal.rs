@@ -37,11 +37,15 @@ pub enum Code {
     Damaged,
     /// The daemon stops.
     Draining,
+    /// The scope is of another shard.
+    WrongShard,
+    /// A batch has scopes of several shards.
+    CrossShard,
 }
 
 impl Code {
     /// Every code, in the order of the documentation.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 17] = [
         Self::BadRequest,
         Self::UnknownOperation,
         Self::TooLarge,
@@ -57,7 +61,14 @@ impl Code {
         Self::Unavailable,
         Self::Damaged,
         Self::Draining,
+        Self::WrongShard,
+        Self::CrossShard,
     ];
+
+    /// The code of a word.
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|code| code.as_str() == word)
+    }
 
     /// The code as it is written.
     pub fn as_str(self) -> &'static str {
@@ -77,6 +88,8 @@ impl Code {
             Self::Unavailable => "unavailable",
             Self::Damaged => "damaged",
             Self::Draining => "draining",
+            Self::WrongShard => "wrong-shard",
+            Self::CrossShard => "cross-shard",
         }
     }
 }

@@ -1,15 +1,20 @@
 //! What a request asks: two frames, parsed once into an [`Operation`] that keeps every rule.
 
+mod aim;
 mod fields;
 
 use std::time::Duration;
 
 use bytes::Bytes;
+use plantd_client::Body;
+use serde_json::value::RawValue;
 
 use crate::names::{Key, Scope, check_text};
 use crate::refusal::{Code, Refusal};
 use crate::value::Value;
 use fields::Fields;
+
+pub(crate) use aim::Aim;
 
 /// The most operations of a batch.
 pub(crate) const BATCH_OPERATIONS: usize = 1_000;
@@ -62,6 +67,7 @@ pub(crate) enum Operation {
         backup: Option<String>,
         has_progress: bool,
     },
+    Shards,
 }
 
 /// A part of an ordered list.
@@ -186,6 +192,21 @@ pub(crate) enum Action {
     Check,
 }
 
+/// The frames of a request: the name of an operation, and JSON.
+pub(crate) fn two_frames(body: &Body) -> Result<(&[u8], &[u8]), Refusal> {
+    let mut frames = body.frames();
+    match (frames.next(), frames.next(), frames.next()) {
+        (Some(name), Some(json), None) => Ok((name, json)),
+        (_, _, _) => {
+            let count = body.frames().len();
+            let error = format!(
+                "a request has two frames, an operation and a JSON object; this one has {count}"
+            );
+            Err(Refusal::new(Code::BadRequest, error))
+        }
+    }
+}
+
 impl Operation {
     /// Reads a request's frames.
     ///
@@ -196,18 +217,7 @@ impl Operation {
         json: &[u8],
         limits: &Limits,
     ) -> Result<(&'static str, Self), Refusal> {
-        let operation = fields::OPERATIONS
-            .iter()
-            .find(|known| known.name.as_bytes() == name);
-        let Some(operation) = operation else {
-            let names: Vec<&str> = fields::OPERATIONS.iter().map(|known| known.name).collect();
-            let name = String::from_utf8_lossy(name);
-            let error = format!(
-                "there is no operation {name:?}; there are {}",
-                names.join(", ")
-            );
-            return Err(Refusal::new(Code::UnknownOperation, error));
-        };
+        let operation = fields::operation(name)?;
         let fields = Fields::parse(json, operation)?;
         let fingerprint = || {
             let mut hasher = crc32fast::Hasher::new();
@@ -285,6 +295,7 @@ impl Operation {
                 };
                 return Ok((operation.name, verify));
             }
+            fields::Kind::Shards => return Ok((operation.name, Self::Shards)),
         };
         let write = Self::Write(WriteRequest {
             write: read,
@@ -401,7 +412,8 @@ impl Fields<'_> {
             | fields::Kind::Health
             | fields::Kind::Stats
             | fields::Kind::Backup
-            | fields::Kind::Verify => Action::Check,
+            | fields::Kind::Verify
+            | fields::Kind::Shards => Action::Check,
         };
         Ok(Edit {
             scope,
@@ -483,33 +495,32 @@ impl Fields<'_> {
         })
     }
 
+    /// The operations of a batch, as they are written.
+    fn operations(&self) -> Result<&[&RawValue], Refusal> {
+        let operations = self.operations.as_deref();
+        let operations = operations.ok_or_else(|| missing("operations"))?;
+        let count = operations.len();
+        if (1..=BATCH_OPERATIONS).contains(&count) {
+            return Ok(operations);
+        }
+        let error = format!("operations: {count}; a batch has 1 to {BATCH_OPERATIONS}");
+        let code = if count == 0 {
+            Code::BadRequest
+        } else {
+            Code::TooLarge
+        };
+        Err(Refusal::new(code, error))
+    }
+
     /// The operations of a batch, each with the rules that it would have alone.
     fn batch(&self, limits: &Limits) -> Result<Vec<Edit>, Refusal> {
-        let operations = self
-            .operations
-            .as_ref()
-            .ok_or_else(|| missing("operations"))?;
-        if !(1..=BATCH_OPERATIONS).contains(&operations.len()) {
-            let error = format!(
-                "operations: {}; a batch has 1 to {BATCH_OPERATIONS}",
-                operations.len()
-            );
-            let code = if operations.is_empty() {
-                Code::BadRequest
-            } else {
-                Code::TooLarge
-            };
-            return Err(Refusal::new(code, error));
-        }
+        let operations = self.operations()?;
         let scope = self.optional_scope()?;
         let mut edits = Vec::with_capacity(operations.len());
         let mut keys = std::collections::BTreeSet::new();
         let mut bytes = 0;
         for (index, json) in operations.iter().enumerate() {
-            let of_batch = |refusal: Refusal| Refusal {
-                error: format!("operations[{index}]: {}", refusal.error),
-                ..refusal.with("index", index)
-            };
+            let of_batch = |refusal| refused_in_batch(refusal, index);
             let edit = self
                 .batch_edit(json.get().as_bytes(), scope.as_ref(), limits)
                 .map_err(of_batch)?;
@@ -544,6 +555,13 @@ impl Fields<'_> {
             .or_else(|| scope.cloned())
             .ok_or_else(|| missing("scope"))?;
         fields.edit(scope, kind, limits)
+    }
+}
+
+fn refused_in_batch(refusal: Refusal, index: usize) -> Refusal {
+    Refusal {
+        error: format!("operations[{index}]: {}", refusal.error),
+        ..refusal.with("index", index)
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod backing_up;
 mod listing;
+mod place;
 mod verifying;
 mod watching;
 
@@ -17,10 +18,11 @@ use crate::metrics::Published;
 use crate::names::{Key, Scope};
 use crate::refusal::{Code, Refusal};
 use crate::reply::{Object, refused};
-use crate::request::{Action, Edit, Limits, Operation, Write, WriteRequest};
+use crate::request::{Action, Edit, Limits, Operation, Write, WriteRequest, two_frames};
 use crate::store::{Condition, Edited, Entry, Fault, Reader, Store, Written};
 
 pub(crate) use listing::write_change;
+pub(crate) use place::Place;
 
 /// The service: a store, and what it is limited to. Clones are the same.
 #[derive(Debug, Clone)]
@@ -33,6 +35,7 @@ pub(crate) struct Service {
     backing_up: Arc<Semaphore>,
     watches: Arc<Semaphore>,
     most_watches: usize,
+    place: Place,
     stop: Shutdown,
 }
 
@@ -43,6 +46,7 @@ impl Service {
         limits: Limits,
         backups: Backups,
         watches: usize,
+        place: Place,
         stop: Shutdown,
     ) -> Self {
         Self {
@@ -53,6 +57,7 @@ impl Service {
             backing_up: Arc::new(Semaphore::new(1)),
             watches: Arc::new(Semaphore::new(watches)),
             most_watches: watches,
+            place,
             stop,
         }
     }
@@ -85,7 +90,8 @@ impl Service {
                     | Operation::ListKeys { .. }
                     | Operation::History { .. }
                     | Operation::Health(_)
-                    | Operation::Stats(_)) => self.read(read).await,
+                    | Operation::Stats(_)
+                    | Operation::Shards) => self.read(read).await,
                 }
             }
             Err(refusal) => Err(refusal),
@@ -100,18 +106,10 @@ impl Service {
     }
 
     fn parse(&self, request: &Request) -> Result<(&'static str, Operation), Refusal> {
-        let mut frames = request.body().frames();
-        match (frames.next(), frames.next(), frames.next()) {
-            (Some(name), Some(json), None) => Operation::parse(name, json, &self.limits),
-            (name, _, _) => {
-                let count = request.body().frames().len();
-                let count = if name.is_none() { 0 } else { count };
-                let error = format!(
-                    "a request has two frames, an operation and a JSON object; this one has {count}"
-                );
-                Err(Refusal::new(Code::BadRequest, error))
-            }
-        }
+        let (name, json) = two_frames(request.body())?;
+        let (name, operation) = Operation::parse(name, json, &self.limits)?;
+        operation.check_scopes(|scope| self.place.check(scope))?;
+        Ok((name, operation))
     }
 
     /// Writes, and waits until it is on disk.
@@ -144,6 +142,7 @@ impl Service {
             Operation::Health(scope) => self.health(scope.as_ref()),
             Operation::Stats(Some(scope)) => self.scope_stats(&scope),
             Operation::Stats(None) => self.stats(),
+            Operation::Shards => Ok(self.place.shards()),
             Operation::ListScopes(page) => {
                 self.in_the_background(move |service| service.list_scopes(&page))
                     .await
@@ -268,7 +267,7 @@ impl Service {
         };
         let mut out = Object::data();
         out.text("status", status)
-            .text("service", "org.plantd.State")
+            .text("service", &self.place.service)
             .flag("store_available", status != "damaged");
         if let Some(scope) = scope {
             let exists = self.look(|reader| reader.scope(scope))?.is_some();
@@ -373,7 +372,7 @@ fn not_found(scope: &Scope, key: &Key, sequence: u64) -> Refusal {
 
 /// Where operations are timed.
 #[expect(clippy::disallowed_methods, reason = "the clock of the service")]
-fn clock() -> Instant {
+pub(crate) fn clock() -> Instant {
     Instant::now()
 }
 

@@ -157,6 +157,36 @@ mod tests {
     }
 
     #[test]
+    fn what_was_lost_beyond_a_router_is_lost_as_without_it() {
+        let told = |code: &str| RequestError::WorkerError {
+            code: code.to_owned(),
+            message: String::new(),
+        };
+        for (code, error, again) in [
+            ("connection-lost", RequestError::ConnectionLost, true),
+            (
+                "worker-lost",
+                RequestError::WorkerLost {
+                    message: String::new(),
+                },
+                true,
+            ),
+            ("timeout", RequestError::Timeout, false),
+            ("disk-failed", told("disk-failed"), false),
+        ] {
+            assert_eq!(told(code).beyond_router(), error);
+            let unknown = Failed::Unknown(error.clone());
+            let verdict = Attempts::of_write().take(error.into());
+            let expected = if again {
+                Verdict::Again(unknown)
+            } else {
+                Verdict::Ended(unknown)
+            };
+            assert_eq!(verdict, expected);
+        }
+    }
+
+    #[test]
     fn a_write_that_ran_out_of_time_is_unknown() {
         let ended = Verdict::Ended(Failed::Unknown(RequestError::Timeout));
         let mut attempts = Attempts::of_write();

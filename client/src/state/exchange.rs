@@ -70,7 +70,7 @@ impl State {
                     Ok(Some(refusal)) => StateError::Refused(refusal),
                     Err(unreadable) => StateError::Request(unreadable),
                 },
-                Err(error) => StateError::Request(error),
+                Err(error) => StateError::Request(error.beyond_router()),
             };
             let failed = match attempts.take(error) {
                 Verdict::Again(failed) => failed,

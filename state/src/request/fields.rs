@@ -36,6 +36,7 @@ pub(super) enum Kind {
     Stats,
     Backup,
     Verify,
+    Shards,
 }
 
 const fn named(name: &'static str, kind: Kind, fields: &'static [&'static str]) -> Named {
@@ -66,7 +67,7 @@ const SET_IN_BATCH: &[&str] = &[
 ];
 
 /// Every operation; those that are asked most come first.
-pub(super) const OPERATIONS: &[Named] = &[
+const OPERATIONS: &[Named] = &[
     named("state-set", Kind::Set, SET),
     named("state-get", Kind::Get, &["key", "version"]),
     named("delete", Kind::Delete, &["key", "if-version", "id"]),
@@ -99,7 +100,24 @@ pub(super) const OPERATIONS: &[Named] = &[
     named("stats", Kind::Stats, &[]),
     named("backup", Kind::Backup, &["progress"]),
     named("verify", Kind::Verify, &["backup", "progress"]),
+    named("shards", Kind::Shards, &[]),
 ];
+
+/// The operation of a name.
+pub(super) fn operation(name: &[u8]) -> Result<&'static Named, Refusal> {
+    let mut known = OPERATIONS.iter();
+    known
+        .find(|known| known.name.as_bytes() == name)
+        .ok_or_else(|| {
+            let names: Vec<&str> = OPERATIONS.iter().map(|known| known.name).collect();
+            let name = String::from_utf8_lossy(name);
+            let error = format!(
+                "there is no operation {name:?}; there are {}",
+                names.join(", ")
+            );
+            Refusal::new(Code::UnknownOperation, error)
+        })
+}
 
 /// What an operation of a batch may be.
 const IN_BATCH: &[Named] = &[

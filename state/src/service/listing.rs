@@ -11,7 +11,7 @@ use crate::store::Change;
 
 impl Service {
     pub(super) fn list_scopes(&self, page: &Page) -> Result<Vec<u8>, Refusal> {
-        let (scopes, has_more) = self.look(|reader| reader.scopes(page))?;
+        let (scopes, has_more) = self.look(|reader| self.place.scopes(reader, page))?;
         let mut out = Object::data();
         out.list("scopes");
         for scope in &scopes {
@@ -96,6 +96,9 @@ impl Service {
         let watches = self.most_watches - self.watches.available_permits();
         if let Some(age) = backup_age {
             out.number("backup-age", age.as_secs());
+        }
+        if let Some(outside) = self.place.outside() {
+            out.number("outside", outside);
         }
         out.number("watches", watches as u64)
             .text("sqlite", rusqlite::version())

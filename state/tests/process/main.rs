@@ -5,4 +5,5 @@ mod crashes;
 mod faults;
 mod history;
 mod running;
+mod shards;
 mod standby;

@@ -1,6 +1,7 @@
 //! A broker in this process, and state services in processes of their own.
 
 use std::path::Path;
+use std::process::Command;
 
 use plantd_client::{Body, Client, RequestError};
 use plantd_daemon::Daemon;
@@ -29,8 +30,12 @@ impl Broker {
         Self { running, shutdown }
     }
 
+    pub(crate) fn endpoint(&self) -> String {
+        self.running.endpoints()[0].to_string()
+    }
+
     pub(crate) fn client(&self) -> Client {
-        Client::connect(self.running.endpoints()[0].to_string()).unwrap()
+        Client::connect(self.endpoint()).unwrap()
     }
 
     pub(crate) async fn stop(self) {
@@ -45,16 +50,26 @@ pub(crate) fn start_state(
     database: &Path,
     environment: &[(&str, &str)],
 ) -> Process {
-    let program = env!("CARGO_BIN_EXE_plantd-state");
-    let mut command = plantd_test_process::program(program, env!("CARGO_TARGET_TMPDIR"));
-    let endpoint = broker.running.endpoints()[0].to_string();
+    let mut command = program(broker, env!("CARGO_TARGET_TMPDIR"));
     command
         .env("PLANTD_STATE_DB", database)
-        .env("PLANTD_STATE_BROKER_ENDPOINT", endpoint)
-        .env("PLANTD_STATE_HEALTH_PORT", "0")
-        .env("PLANTD_STATE_BUS_ENDPOINT", "")
         .envs(environment.iter().copied());
     Process::start(&mut command)
+}
+
+/// Starts one from a file of configuration, in a folder.
+pub(crate) fn start_configured(broker: &Broker, folder: &Path, file: &str) -> Process {
+    Process::start(program(broker, folder).args(["--config", file]))
+}
+
+fn program(broker: &Broker, folder: impl AsRef<Path>) -> Command {
+    let program = env!("CARGO_BIN_EXE_plantd-state");
+    let mut command = plantd_test_process::program(program, folder);
+    command
+        .env("PLANTD_STATE_BROKER_ENDPOINT", broker.endpoint())
+        .env("PLANTD_STATE_HEALTH_PORT", "0")
+        .env("PLANTD_STATE_BUS_ENDPOINT", "");
+    command
 }
 
 /// Asks, and returns the whole reply.

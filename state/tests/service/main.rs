@@ -7,4 +7,7 @@ mod damage;
 mod plant;
 mod published;
 mod refused;
+mod routed;
+mod sharded;
+mod shards;
 mod watching;

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use plantd_client::{Body, Client};
 use plantd_daemon::Daemon;
 use plantd_daemon::config::{Sources, load};
+use plantd_daemon::health::HealthServer;
 use plantd_daemon::shutdown::Shutdown;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -18,8 +19,13 @@ pub(crate) struct Broker {
 
 impl Broker {
     pub(crate) async fn start() -> Self {
+        Self::start_with(&[]).await
+    }
+
+    pub(crate) async fn start_with(more: &[(&str, &str)]) -> Self {
         let bus = "[{name: state, frontend: 'tcp://127.0.0.1:0', backend: 'tcp://127.0.0.1:0'}]";
-        let variables = [("ENDPOINT", "tcp://127.0.0.1:0"), ("BUSES", bus)];
+        let mut variables = vec![("ENDPOINT", "tcp://127.0.0.1:0"), ("BUSES", bus)];
+        variables.extend(more);
         let config = config::<plantd_broker::Config>("BROKER", &variables);
         let shutdown = Shutdown::new();
         let daemon = Daemon::new(shutdown.clone());
@@ -79,6 +85,15 @@ impl State {
         let daemon = Daemon::new(Shutdown::new());
         let ended = tokio::spawn(plantd_state::run(config, daemon.clone()));
         Self { daemon, ended }
+    }
+
+    /// Serves its health and metrics on a free port.
+    pub(crate) async fn serve_health(&self) -> HealthServer {
+        let (health, metrics) = (self.daemon.health.clone(), self.daemon.metrics.clone());
+        let anywhere = ([127, 0, 0, 1], 0).into();
+        HealthServer::start(anywhere, health, metrics)
+            .await
+            .unwrap()
     }
 
     /// Waits for the end.
@@ -173,4 +188,9 @@ pub(crate) async fn ask(client: &Client, operation: &str, fields: Value) -> Valu
     let body = Body::from_frames([operation.as_bytes(), fields.to_string().as_bytes()]);
     let reply = client.request("org.plantd.State", body).await.unwrap();
     serde_json::from_str(reply.body.text().unwrap()).unwrap()
+}
+
+/// What a health server says.
+pub(crate) fn get(health: &HealthServer, path: &str) -> String {
+    plantd_test_process::get(&health.address().to_string(), path)
 }
