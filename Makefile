@@ -4,7 +4,7 @@ PROGRAMS := plantd-broker plantd-module-echo plantd-module-metric plantd-logger 
 CARGO    ?= cargo
 TARGET   := $(or $(CARGO_TARGET_DIR),target)
 
-.PHONY: help setup build test test-integration lint bench sim fuzz faults run clean
+.PHONY: help setup build test test-integration lint bench bench-large sim fuzz faults run clean
 
 help: ## help: list the targets
 	@sed -n 's/^[^\t#]*:.*## //p' $(MAKEFILE_LIST)
@@ -35,9 +35,13 @@ lint: ## lint: check format, lints and documentation as CI does
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --locked
 
-bench: ## bench: measure requests and buses beside libzmq, the zeromq crate and NATS (docs/performance.md)
+bench: ## bench: measure requests, buses and state beside libzmq, the zeromq crate, NATS and Redis (docs/performance.md)
 	$(CARGO) run --release --locked --package=plantd-bench -- request
 	$(CARGO) run --release --locked --package=plantd-bench -- bus
+	$(CARGO) run --release --locked --package=plantd-bench -- state --seconds 2
+
+bench-large: ## bench-large: measure a store with ten million keys; minutes, and gigabytes of disk
+	$(CARGO) run --release --locked --package=plantd-bench -- state-large
 
 sim: ## sim: play 10,000 seeds, and each planted bug
 	$(CARGO) run --release --locked --package=plantd-sim -- --seeds 10000

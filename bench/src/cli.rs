@@ -1,8 +1,10 @@
 //! The command line.
 
+use std::path::PathBuf;
+
 use clap::{Parser, Subcommand, ValueEnum};
 
-/// Measures the broker side by side with its peers.
+/// Measures the broker and the state service side by side with their peers.
 #[derive(Debug, Parser)]
 #[command(version)]
 pub(crate) struct Cli {
@@ -16,6 +18,10 @@ pub(crate) enum Command {
     Request(Options),
     /// A bus: rate and CPU of the broker, and a peer that stands still
     Bus(Options),
+    /// The state service: rate and CPU of sets and gets, and reads beside a flood of writes
+    State(StateOptions),
+    /// The state service with very many keys: time to open, memory, rates; minutes, and gigabytes of disk
+    StateLarge(LargeOptions),
     /// Runs a broker to be measured, until it is killed
     #[command(hide = true)]
     Peer { broker: OwnBroker },
@@ -40,10 +46,36 @@ pub(crate) struct Options {
     pub(crate) json: bool,
 }
 
+#[derive(Debug, clap::Args)]
+pub(crate) struct StateOptions {
+    #[command(flatten)]
+    pub(crate) series: Options,
+    /// Where stores are made for a run, on the disk that is measured
+    #[arg(long, default_value_os_t = std::env::temp_dir())]
+    pub(crate) folder: PathBuf,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct LargeOptions {
+    /// How many keys
+    #[arg(long, default_value_t = 10_000_000, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) keys: u64,
+    /// Seconds that each rate is measured
+    #[arg(long, default_value_t = 10.0, value_parser = seconds)]
+    pub(crate) seconds: f64,
+    /// Where the store is made, on the disk that is measured
+    #[arg(long, default_value_os_t = std::env::temp_dir())]
+    pub(crate) folder: PathBuf,
+    /// JSON instead of a table
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
 /// A broker that this program runs itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum OwnBroker {
     Plantd,
+    PlantdState,
     LibzmqMdp,
     LibzmqForward,
     ZeromqForward,

@@ -47,16 +47,30 @@ impl Inbound {
         interlude: Option<&Interlude>,
         out: &mut Vec<u8>,
     ) -> Option<&[u8]> {
-        let mut held = &self.buffer[self.start..self.end];
-        if let Some(Interlude { received, answer }) = interlude {
-            while held.starts_with(received) {
-                out.extend_from_slice(answer);
-                self.start += received.len();
-                held = &self.buffer[self.start..self.end];
-            }
-        }
+        self.answer(interlude, out);
+        let held = &self.buffer[self.start..self.end];
         let message = held.get(..size)?;
         self.start += size;
         Some(message)
+    }
+
+    /// Answers the interludes that come next into `out`.
+    pub(crate) fn answer(&mut self, interlude: Option<&Interlude>, out: &mut Vec<u8>) {
+        if let Some(Interlude { received, answer }) = interlude {
+            while self.held().starts_with(received) {
+                out.extend_from_slice(answer);
+                self.start += received.len();
+            }
+        }
+    }
+
+    /// What was read and not taken.
+    pub(crate) fn held(&self) -> &[u8] {
+        &self.buffer[self.start..self.end]
+    }
+
+    /// Takes so many bytes, which are held.
+    pub(crate) fn skip(&mut self, count: usize) {
+        self.start += count;
     }
 }

@@ -4,6 +4,7 @@ mod libzmq_forward;
 mod libzmq_mdp;
 mod libzmq_proxy;
 mod plantd;
+mod state;
 mod zeromq_bus;
 mod zeromq_forward;
 
@@ -21,6 +22,7 @@ const WORKER: &[u8] = b"MDPW03";
 pub(crate) fn run(broker: OwnBroker) -> anyhow::Result<()> {
     match broker {
         OwnBroker::Plantd => plantd::run(),
+        OwnBroker::PlantdState => state::run(),
         OwnBroker::LibzmqMdp => libzmq_mdp::run(),
         OwnBroker::LibzmqForward => libzmq_forward::run(),
         OwnBroker::ZeromqForward => zeromq_forward::run(),

@@ -22,7 +22,7 @@ pub(crate) fn connect(address: &str, subscriptions: &str) -> io::Result<TcpStrea
     let mut stream = TcpStream::connect(address)?;
     stream.set_nodelay(true)?;
     read_line(&mut stream, b"INFO ")?;
-    let options = r#"{"verbose":false,"pedantic":false}"#;
+    let options = r#"{"verbose":false,"pedantic":false,"headers":true}"#;
     let opening = format!("CONNECT {options}\r\n{subscriptions}PING\r\n");
     stream.write_all(opening.as_bytes())?;
     read_line(&mut stream, PONG)?;

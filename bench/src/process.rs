@@ -97,20 +97,35 @@ impl BrokerProcess {
 
 /// Starts this program once more, as a broker.
 pub(crate) fn own(broker: OwnBroker) -> anyhow::Result<BrokerProcess> {
+    own_with(broker, &[])
+}
+
+/// The same, with variables of the environment that configure it.
+pub(crate) fn own_with(
+    broker: OwnBroker,
+    variables: &[(&str, String)],
+) -> anyhow::Result<BrokerProcess> {
     let name = broker
         .to_possible_value()
         .context("every broker has a name")?;
     let mut command = Command::new(env::current_exe()?);
     // Only what is set here configures a broker.
     command.arg("peer").arg(name.get_name()).env_clear();
+    command.envs(variables.iter().map(|(name, value)| (name, value)));
     BrokerProcess::start(&mut command, Told::Stdout, LISTENING)
 }
 
 /// Starts nats-server with its defaults, in a folder where it finds no configuration.
 pub(crate) fn nats() -> anyhow::Result<BrokerProcess> {
+    nats_with(&[])
+}
+
+/// The same, with further arguments.
+pub(crate) fn nats_with(arguments: &[&str]) -> anyhow::Result<BrokerProcess> {
     let mut command = Command::new("nats-server");
     command
         .args(["--addr", "127.0.0.1", "--port", "-1"])
+        .args(arguments)
         .current_dir(env::temp_dir());
     let marker = "Listening for client connections on ";
     BrokerProcess::start(&mut command, Told::Stderr, marker)
@@ -118,12 +133,16 @@ pub(crate) fn nats() -> anyhow::Result<BrokerProcess> {
 
 /// Why nats-server cannot be measured here, if so.
 pub(crate) fn nats_is_missing() -> Option<&'static str> {
-    let version = Command::new("nats-server")
+    (!is_on_the_path("nats-server")).then_some("nats-server is not on the PATH")
+}
+
+/// Whether a program can be started that tells its version.
+pub(crate) fn is_on_the_path(program: &str) -> bool {
+    let version = Command::new(program)
         .arg("--version")
         .stdout(Stdio::null())
         .status();
-    let found = version.is_ok_and(|status| status.success());
-    (!found).then_some("nats-server is not on the PATH")
+    version.is_ok_and(|status| status.success())
 }
 
 /// Passes on what a broker of ours has to say: warnings, which belong to no measurement.

@@ -14,12 +14,28 @@ pub(crate) struct Template {
 pub(crate) enum Mark {
     /// Eight bytes, big endian.
     Binary { at: usize },
-    /// Hexadecimal digits of `number % modulus`.
+    /// Hexadecimal digits of `number * stride % modulus`.
     Digits {
         at: usize,
         count: usize,
+        stride: u64,
         modulus: u64,
     },
+}
+
+impl Mark {
+    /// The same mark, further on.
+    pub(crate) fn moved(mut self, by: usize) -> Self {
+        let (Self::Binary { at } | Self::Digits { at, .. }) = &mut self;
+        *at += by;
+        self
+    }
+
+    /// Where it begins.
+    pub(crate) fn at(self) -> usize {
+        let (Self::Binary { at } | Self::Digits { at, .. }) = self;
+        at
+    }
 }
 
 impl Template {
@@ -40,8 +56,13 @@ impl Template {
         for mark in &self.marks {
             match *mark {
                 Mark::Binary { at } => message[at..at + 8].copy_from_slice(&number.to_be_bytes()),
-                Mark::Digits { at, count, modulus } => {
-                    let digits = digits(number % modulus);
+                Mark::Digits {
+                    at,
+                    count,
+                    stride,
+                    modulus,
+                } => {
+                    let digits = digits(number.wrapping_mul(stride) % modulus);
                     message[at..at + count].copy_from_slice(&digits[16 - count..]);
                 }
             }
@@ -64,8 +85,14 @@ impl Template {
     pub(crate) fn is(&self, number: u64, message: &[u8]) -> bool {
         let is_marked = |mark: &Mark| match *mark {
             Mark::Binary { at } => message[at..at + 8] == number.to_be_bytes(),
-            Mark::Digits { at, count, modulus } => {
-                message[at..at + count] == digits(number % modulus)[16 - count..]
+            Mark::Digits {
+                at,
+                count,
+                stride,
+                modulus,
+            } => {
+                let digits = digits(number.wrapping_mul(stride) % modulus);
+                message[at..at + count] == digits[16 - count..]
             }
         };
         self.begins(message) && self.marks.iter().all(is_marked)
@@ -93,6 +120,7 @@ mod tests {
             Mark::Digits {
                 at: 10,
                 count: 16,
+                stride: 1,
                 modulus: 500,
             },
         ];

@@ -116,6 +116,7 @@ fn digits(at: usize, topics: u64) -> Mark {
     Mark::Digits {
         at,
         count: DIGITS.len(),
+        stride: 1,
         modulus: topics,
     }
 }

@@ -28,7 +28,10 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "plantd-state",
         ],
     ),
-    ("plantd-bench", &["plantd-broker", "plantd-daemon"]),
+    (
+        "plantd-bench",
+        &["plantd-broker", "plantd-daemon", "plantd-state"],
+    ),
     ("plantd-test-process", &[]),
     ("plantd-sim", &["plantd-mdp", "plantd-zmtp"]),
     (

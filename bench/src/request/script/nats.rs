@@ -79,6 +79,7 @@ impl Line {
         let digits = Mark::Digits {
             at: self.digits_at,
             count: DIGITS.len(),
+            stride: 1,
             modulus,
         };
         let number = Mark::Binary { at: self.number_at };
