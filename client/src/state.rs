@@ -7,6 +7,7 @@ mod error;
 mod exchange;
 mod list;
 mod scope;
+mod shards;
 mod stats;
 mod upkeep;
 mod value;
@@ -33,8 +34,9 @@ pub use entry::{Change, Entry, Event, Written};
 pub use error::{ReadError, Refusal, StateError, WatchError, WriteError};
 pub use list::{ListBuilder, Listing};
 pub use scope::Scope;
+pub use shards::{Shard, Shards, Share};
 pub use stats::{ScopeStats, StateStats};
-pub use upkeep::{Backup, Upkeep, UpkeepItem, Verified};
+pub use upkeep::{Backup, ShardBackup, Upkeep, UpkeepItem, Verified};
 pub use value::{DecodeError, EncodeError, Json, Value};
 pub use watch::{Watch, WatchBuilder, WatchItem};
 pub use write::{DeleteBuilder, SetBuilder, TouchBuilder};
@@ -59,6 +61,9 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 /// # }
 /// ```
 ///
+/// **Shards.** Where the scopes are divided among several services, a `State` learns so from the first
+/// reply of their router, and asks the service of a scope's shard itself from then on.
+///
 /// **Trying again.** What gets no answer because a connection, a broker or the service was lost is asked
 /// again until the [timeout](StateBuilder::timeout) has passed. Every write has an id of its own, under
 /// which the service does it once, so that it is never done twice. A write that is without an answer
@@ -74,6 +79,7 @@ struct Shared {
     client: Client,
     service: String,
     timeout: Duration,
+    shards: shards::Known,
     /// Begins the ids of all writes of this `State`.
     writer: String,
     writes: AtomicU64,
@@ -142,11 +148,6 @@ impl State {
         Ok(self.read("stats", &Fields::default()).await?)
     }
 
-    /// The service to ask about a scope.
-    fn service(&self, _scope: Option<&str>) -> String {
-        self.shared.service.clone()
-    }
-
     fn next_write_id(&self) -> String {
         let count = self.shared.writes.fetch_add(1, Ordering::Relaxed);
         format!("{}-{count}", self.shared.writer)
@@ -179,6 +180,7 @@ impl StateBuilder {
             client: self.client,
             service: self.service,
             timeout: self.timeout,
+            shards: shards::Known::default(),
             writer: format!("{:016x}{:016x}", random(), random()),
             writes: AtomicU64::new(1),
         };

@@ -110,6 +110,7 @@ impl Service {
             ServiceCommand::Scopes { prefix } => self.scopes(&prefix, output).await,
             ServiceCommand::CreateScope { scope } => self.create_scope(&scope, output).await,
             ServiceCommand::DeleteScope { scope } => self.delete_scope(&scope, output).await,
+            ServiceCommand::Shards => self.shards(output).await,
             ServiceCommand::Stats { scope } => self.stats(scope.as_deref(), output).await,
             ServiceCommand::Backup => self.backup(output).await,
             ServiceCommand::Verify { backup } => self.verify(backup.as_deref(), output).await,
@@ -327,7 +328,7 @@ impl Service {
             StateError::Refused(refusal) => {
                 let exit = match refusal.code.as_str() {
                     "no-scope" | "not-found" => StateExit::NotThere,
-                    "bad-request" | "too-large" => StateExit::Usage,
+                    "bad-request" | "too-large" | "cross-shard" => StateExit::Usage,
                     _ => StateExit::Other,
                 };
                 refused(subject, &refusal.code, &refusal.message, None, exit)

@@ -27,6 +27,8 @@ pub(super) enum Verdict {
 enum Meaning {
     /// It was not done, and may be soon.
     NotYet,
+    /// It was not done there; it may be where its scope is, if it was not done before that moved.
+    Elsewhere,
     /// It was not done, and never will be.
     Never,
     /// It may have been done; ask again.
@@ -50,6 +52,11 @@ impl Attempts {
         }
     }
 
+    /// Whether an attempt may have been done, although no answer came.
+    pub(super) fn may_be_done(&self) -> bool {
+        self.lost.is_some()
+    }
+
     /// Takes how the last attempt ended.
     pub(super) fn take(&mut self, error: StateError) -> Verdict {
         let meaning = meaning(&error);
@@ -61,7 +68,10 @@ impl Attempts {
         match meaning {
             Meaning::Never => Verdict::Ended(Failed::Not(error)),
             Meaning::Untold => Verdict::Ended(self.known_of(error)),
-            Meaning::NotYet | Meaning::Lost => Verdict::Again(self.known_of(error)),
+            Meaning::Elsewhere if self.may_be_done() => Verdict::Ended(self.known_of(error)),
+            Meaning::NotYet | Meaning::Elsewhere | Meaning::Lost => {
+                Verdict::Again(self.known_of(error))
+            }
         }
     }
 
@@ -78,6 +88,7 @@ fn meaning(error: &StateError) -> Meaning {
         StateError::Refused(refusal) => {
             return match refusal.code.as_str() {
                 "busy" | "draining" | "unavailable" => Meaning::NotYet,
+                "wrong-shard" => Meaning::Elsewhere,
                 _ => Meaning::Never,
             };
         }
@@ -147,6 +158,21 @@ mod tests {
         assert_eq!(attempts.take(lost.into()), unknown);
         assert_eq!(attempts.take(no_worker()), unknown);
         assert_eq!(attempts.take(refused("busy")), unknown);
+    }
+
+    #[test]
+    fn a_write_that_may_have_been_done_is_not_taken_to_another_shard() {
+        let mut attempts = Attempts::of_write();
+        let elsewhere = refused("wrong-shard");
+        let again = Verdict::Again(Failed::Not(elsewhere.clone()));
+        assert_eq!(attempts.take(elsewhere.clone()), again);
+        let lost = RequestError::ConnectionLost;
+        attempts.take(lost.clone().into());
+        assert!(attempts.may_be_done());
+        assert_eq!(
+            attempts.take(elsewhere),
+            Verdict::Ended(Failed::Unknown(lost))
+        );
     }
 
     #[test]

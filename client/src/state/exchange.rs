@@ -30,7 +30,7 @@ impl State {
         fields: &Fields<'_>,
     ) -> Result<T, Failed> {
         let body = fields.body(operation);
-        let reply = self.until_done(fields.scope, body, Attempts::of_read());
+        let reply = self.until_done(fields, body, Attempts::of_read());
         data(&reply.await?).map_err(Failed::invalid)
     }
 
@@ -41,37 +41,37 @@ impl State {
         mut fields: Fields<'_>,
     ) -> Result<T, Failed> {
         fields.id = Some(self.next_write_id());
-        let in_batch = fields.operations.as_ref().and_then(|it| it.first());
-        let scope = fields.scope.or(in_batch.and_then(|it| it.scope));
         let body = fields.body(operation);
-        let reply = self.until_done(scope, body, Attempts::of_write());
+        let reply = self.until_done(&fields, body, Attempts::of_write());
         data(&reply.await?).map_err(Failed::Unknown)
     }
 
     /// Tries until it is done, is refused for good, or the time is over.
     async fn until_done(
         &self,
-        scope: Option<&str>,
+        fields: &Fields<'_>,
         body: Body,
         mut attempts: Attempts,
     ) -> Result<Body, Failed> {
         let over = sleep(self.shared.timeout).deadline();
         let mut backoff = Backoff::new(DELAYS, jitter_seed());
+        let mut way = self.way(fields);
         loop {
             // The one clock of this loop: the runtime's, so that tests can let time pass.
             let left = over.duration_since(Clock::now());
-            let request = self
-                .shared
-                .client
-                .request(self.service(scope), body.clone());
+            let request = self.shared.client.request(&way.service, body.clone());
             let error = match request.timeout(left.max(SHORTEST_TIMEOUT)).await {
-                Ok(reply) => match refusal(&reply.body) {
-                    Ok(None) => return Ok(reply.body),
-                    Ok(Some(refusal)) => StateError::Refused(refusal),
-                    Err(unreadable) => StateError::Request(unreadable),
-                },
+                Ok(reply) => {
+                    self.take_properties(&reply.properties);
+                    match refusal(&reply.body) {
+                        Ok(None) => return Ok(reply.body),
+                        Ok(Some(refusal)) => StateError::Refused(refusal),
+                        Err(unreadable) => StateError::Request(unreadable),
+                    }
+                }
                 Err(error) => StateError::Request(error.beyond_router()),
             };
+            self.take_failure(&way, &error);
             let failed = match attempts.take(error) {
                 Verdict::Again(failed) => failed,
                 Verdict::Ended(failed) => return Err(failed),
@@ -81,6 +81,10 @@ impl State {
                 return Err(failed);
             }
             sleep_until(next).await;
+            // Only the store that may have done a write knows its id.
+            if !attempts.may_be_done() {
+                way = self.way(fields);
+            }
         }
     }
 }

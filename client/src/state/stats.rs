@@ -20,12 +20,19 @@ pub struct StateStats {
     /// Bytes of its write-ahead log.
     pub wal_bytes: u64,
     /// Watches that are open.
+    #[serde(rename = "watches")]
     pub watchers: u64,
+    /// Scopes of other shards that a shard's store holds and does not serve.
+    pub outside: u64,
     backup_age: Option<f64>,
     /// The version of SQLite.
     pub sqlite: String,
     /// The version of the daemon.
     pub version: String,
+    /// The shard's name, in [`StateStats::shards`].
+    pub name: String,
+    /// Where there are shards, what each of them counts; the rest is of all together.
+    pub shards: Vec<StateStats>,
 }
 
 impl StateStats {

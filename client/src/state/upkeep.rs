@@ -7,7 +7,7 @@ use std::{
 };
 
 use futures_util::Stream;
-use serde::{Deserialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::{
     State,
@@ -24,7 +24,7 @@ const WINDOW: u32 = 16;
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[non_exhaustive]
 pub struct Backup {
-    /// Its name in the folder of the daemon.
+    /// Its name in the folder of the daemon; of shards those of all.
     #[serde(rename = "backup")]
     pub name: String,
     /// Its size.
@@ -36,6 +36,25 @@ pub struct Backup {
     /// How many keys.
     pub keys: u64,
     timestamp: u64,
+    /// Where there are shards, what each of them wrote; the rest is of all together.
+    #[serde(default)]
+    pub shards: Vec<ShardBackup>,
+}
+
+/// A backup that a shard has written.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct ShardBackup {
+    /// The shard.
+    #[serde(rename = "name")]
+    pub shard: String,
+    /// The name of the backup in the folder of the shard's daemon.
+    #[serde(rename = "backup")]
+    pub name: String,
+    /// Its size.
+    pub bytes: u64,
+    /// How many keys.
+    pub keys: u64,
 }
 
 impl Backup {
@@ -110,8 +129,9 @@ impl State {
             progress: Some(true),
             ..Fields::default()
         };
-        let service = self.service(None);
-        let request = self.shared.client.request(service, fields.body(operation));
+        let way = self.way(&fields);
+        let body = fields.body(operation);
+        let request = self.shared.client.request(way.service, body);
         // A backup that was begun and lost its answer is not begun once more.
         let parts = request.retry_never().stream(WINDOW).await?;
         Ok(Upkeep {

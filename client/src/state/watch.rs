@@ -14,12 +14,13 @@ use plantd_mdp::Backoff;
 use tokio::time::{Sleep, sleep, timeout};
 
 use super::{
-    error::{StateError, WatchError},
+    error::{Refusal, StateError, WatchError},
     exchange::{DELAYS, data, refusal},
     scope::Scope,
+    shards::Way,
     wire::Fields,
 };
-use crate::{ReplyStream, RequestError, jitter_seed};
+use crate::{Part, ReplyStream, RequestError, jitter_seed};
 
 pub use course::WatchItem;
 use course::{Begin, Course, Next};
@@ -105,10 +106,12 @@ impl WatchBuilder {
         let mut watch = Watch {
             course: Course::new(self.begin),
             backoff: Backoff::new(DELAYS, jitter_seed()),
-            phase: Phase::Asking(self.ask(self.begin)),
+            way: self.way(),
+            phase: Phase::Ended,
             last_failure: None,
             builder: self,
         };
+        watch.ask();
         let begun = std::future::poll_fn(|cx| watch.poll_begun(cx));
         match timeout(limit, begun).await {
             Ok(Ok(())) => Ok(watch),
@@ -120,7 +123,11 @@ impl WatchBuilder {
         }
     }
 
-    fn ask(&self, begin: Begin) -> Asking {
+    fn way(&self) -> Way {
+        self.scope.state.way(&self.scope.fields())
+    }
+
+    fn ask(&self, begin: Begin, way: &Way) -> Asking {
         let (key, prefix) = match &self.filter {
             Filter::All => (None, None),
             Filter::Key(key) => (Some(key.as_str()), None),
@@ -139,9 +146,8 @@ impl WatchBuilder {
             values: (!self.values).then_some(false),
             ..self.scope.fields()
         };
-        let state = &self.scope.state;
-        let service = state.service(Some(&self.scope.name));
-        let request = state.shared.client.request(service, fields.body("watch"));
+        let client = &self.scope.state.shared.client;
+        let request = client.request(&way.service, fields.body("watch"));
         Box::pin(request.stream(self.window))
     }
 }
@@ -160,6 +166,8 @@ pub struct Watch {
     builder: WatchBuilder,
     course: Course,
     backoff: Backoff,
+    /// Which way it was asked for.
+    way: Way,
     phase: Phase,
     last_failure: Option<StateError>,
 }
@@ -204,8 +212,7 @@ impl Watch {
         let next = match &mut self.phase {
             Phase::Waiting(sleep) => {
                 ready!(sleep.as_mut().poll(cx));
-                self.course.handle_asked();
-                self.phase = Phase::Asking(self.builder.ask(self.course.begin()));
+                self.ask();
                 return Poll::Ready(Ok(()));
             }
             Phase::Asking(asking) => match ready!(asking.as_mut().poll(cx)) {
@@ -216,11 +223,8 @@ impl Watch {
                 Err(error) => self.failed(error),
             },
             Phase::Reading(parts) => match ready!(Pin::new(parts).poll_next(cx)) {
-                Some(Ok(part)) => match refusal(&part.body) {
-                    Ok(Some(refusal)) => {
-                        self.last_failure = Some(refusal.clone().into());
-                        self.course.handle_refusal(refusal)
-                    }
+                Some(Ok(part)) => match self.refusal_of(&part) {
+                    Ok(Some(refusal)) => self.refused(refusal),
                     // A service that has nothing to say at its end is asked again.
                     Ok(None) if part.is_final => Next::Again,
                     Ok(None) => {
@@ -228,6 +232,7 @@ impl Watch {
                         match taken {
                             Ok(()) => {
                                 self.backoff.reset();
+                                self.go_straight();
                                 return Poll::Ready(Ok(()));
                             }
                             Err(error) => self.failed(error),
@@ -253,9 +258,39 @@ impl Watch {
         })
     }
 
+    fn ask(&mut self) {
+        self.way = self.builder.way();
+        self.course.handle_asked();
+        let asking = self.builder.ask(self.course.begin(), &self.way);
+        self.phase = Phase::Asking(asking);
+    }
+
+    /// Leaves the router for the shard, once that is known and there is nothing to tell twice.
+    fn go_straight(&mut self) {
+        let is_between_changes = matches!(self.course.begin(), Begin::From(_));
+        if is_between_changes && !self.way.is_straight() && self.builder.way().is_straight() {
+            self.ask();
+        }
+    }
+
+    fn refusal_of(&self, part: &Part) -> Result<Option<Refusal>, RequestError> {
+        self.builder.scope.state.take_properties(&part.properties);
+        refusal(&part.body)
+    }
+
+    fn refused(&mut self, refusal: Refusal) -> Next {
+        self.take_failure(refusal.clone().into());
+        self.course.handle_refusal(refusal)
+    }
+
     fn failed(&mut self, error: RequestError) -> Next {
-        self.last_failure = Some(error.clone().into());
+        self.take_failure(error.clone().into());
         self.course.handle_failure(error)
+    }
+
+    fn take_failure(&mut self, error: StateError) {
+        self.builder.scope.state.take_failure(&self.way, &error);
+        self.last_failure = Some(error);
     }
 }
 

@@ -64,6 +64,8 @@ pub(crate) enum ServiceCommand {
     CreateScope { scope: String },
     /// Delete a scope with its keys and their history
     DeleteScope { scope: String },
+    /// List the shards that the scopes are divided among
+    Shards,
     /// Print what the service counts, of itself or of a scope
     Stats { scope: Option<String> },
     /// Write a backup into the folder of the daemon

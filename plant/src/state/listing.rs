@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use plantd_client::state::{Listing, ReadError, ScopeStats, StateStats};
+use plantd_client::state::{Listing, ReadError, ScopeStats, Share, StateStats};
 use serde::Serialize;
 use serde_json::json;
 
@@ -99,6 +99,31 @@ impl Service {
         .await
     }
 
+    pub(super) async fn shards(&self, output: &mut Output) -> Result<(), Failure> {
+        let map = match self.state.shards().await {
+            Ok(map) => map,
+            Err(error) => return Err(self.read_failure(&Subject::scope("shards"), error).await),
+        };
+        if output.format() == Format::Json {
+            return output.json(&map);
+        }
+        if map.iter().len() == 0 {
+            return output.line(&format!(
+                "{} has every scope: there are no shards",
+                self.name
+            ));
+        }
+        let columns = ["SHARD", "SERVICE", "SCOPES"].map(Column::Left);
+        let mut table = Table::new(columns);
+        for shard in map.iter() {
+            for share in &shard.shares {
+                let (name, service) = (shard.name.clone(), shard.service.clone());
+                table.row([name, service, scopes_of(share)]);
+            }
+        }
+        output.line(&table.to_string())
+    }
+
     /// Shows what is listed, as it comes.
     pub(super) async fn each<T>(
         &self,
@@ -141,6 +166,18 @@ impl Service {
     }
 }
 
+fn scopes_of(share: &Share) -> String {
+    let bounds = [
+        ("prefix", &share.prefix),
+        ("from", &share.from),
+        ("until", &share.until),
+    ];
+    let bounds = bounds.into_iter();
+    let bounds = bounds.filter_map(|(name, bound)| Some(format!("{name} {}", bound.as_ref()?)));
+    let bounds = bounds.chain(share.rest.then(|| "the rest".to_owned()));
+    bounds.collect::<Vec<_>>().join(" ")
+}
+
 /// What is counted, for programs and for people.
 struct Counts {
     json: serde_json::Value,
@@ -148,13 +185,10 @@ struct Counts {
 }
 
 impl Counts {
-    fn new(
-        json: serde_json::Value,
-        rows: impl IntoIterator<Item = (&'static str, String)>,
-    ) -> Self {
+    fn new(json: serde_json::Value, rows: impl IntoIterator<Item = (String, String)>) -> Self {
         let mut table = Table::new([Column::Left("COUNT"), Column::Right("VALUE")]);
         for (name, value) in rows {
-            table.row([name.to_owned(), value]);
+            table.row([name, value]);
         }
         Self { json, table }
     }
@@ -163,7 +197,18 @@ impl Counts {
 fn of_service(stats: Result<StateStats, ReadError>) -> Result<Counts, ReadError> {
     let stats = stats?;
     let age = stats.backup_age();
+    let each = stats.shards.iter().map(|shard| {
+        json!({
+            "name": shard.name, "scopes": shard.scopes, "keys": shard.keys,
+            "commits": shard.commits, "file-bytes": shard.file_bytes,
+            "wal-bytes": shard.wal_bytes, "watchers": shard.watchers,
+            "outside": shard.outside,
+            "backup-age": shard.backup_age().map(|age| age.as_secs_f64()),
+        })
+    });
+    let each: Vec<_> = each.collect();
     let json = json!({
+        "outside": stats.outside, "shards": each,
         "scopes": stats.scopes, "keys": stats.keys, "commits": stats.commits,
         "file-bytes": stats.file_bytes, "wal-bytes": stats.wal_bytes, "watchers": stats.watchers,
         "backup-age": age.map(|age| age.as_secs_f64()),
@@ -171,6 +216,7 @@ fn of_service(stats: Result<StateStats, ReadError>) -> Result<Counts, ReadError>
     });
     let rows = [
         ("scopes", stats.scopes.to_string()),
+        ("of other shards", stats.outside.to_string()),
         ("keys", stats.keys.to_string()),
         ("commits", stats.commits.to_string()),
         ("file", units::bytes(stats.file_bytes)),
@@ -183,7 +229,21 @@ fn of_service(stats: Result<StateStats, ReadError>) -> Result<Counts, ReadError>
         ("sqlite", stats.sqlite),
         ("version", stats.version),
     ];
-    Ok(Counts::new(json, rows))
+    // What only some services have.
+    let rows = rows
+        .into_iter()
+        .filter(|(name, value)| match *name {
+            "of other shards" => stats.outside > 0,
+            "sqlite" => !value.is_empty(),
+            _ => true,
+        })
+        .map(|(name, value)| (name.to_owned(), value));
+    let each = stats.shards.iter().map(|shard| {
+        let size = units::bytes(shard.file_bytes);
+        let value = format!("{} scopes, {} keys, {size}", shard.scopes, shard.keys);
+        (format!("shard {}", shard.name), value)
+    });
+    Ok(Counts::new(json, rows.chain(each)))
 }
 
 fn of_scope(name: &str, stats: Result<ScopeStats, ReadError>) -> Result<Counts, ReadError> {
@@ -200,5 +260,6 @@ fn of_scope(name: &str, stats: Result<ScopeStats, ReadError>) -> Result<Counts, 
         ("keys", stats.keys.to_string()),
         ("created", format!("{} s", created.as_secs())),
     ];
+    let rows = rows.map(|(name, value)| (name.to_owned(), value));
     Ok(Counts::new(json, rows))
 }

@@ -8,18 +8,25 @@ use super::{Service, Subject};
 use crate::failure::Failure;
 use crate::output::{Format, Output, units};
 
+fn backup_line(name: &str, keys: u64, bytes: u64) -> String {
+    format!("{name}: {keys} keys, {}", units::bytes(bytes))
+}
+
 impl Service {
     pub(super) async fn backup(&self, output: &mut Output) -> Result<(), Failure> {
         let done = self.follow("backup", self.state.backup().await).await?;
         match output.format() {
             Format::Json => output.json(&json!({
                 "backup": done.name, "bytes": done.bytes, "commits": done.commits,
-                "scopes": done.scopes, "keys": done.keys,
+                "scopes": done.scopes, "keys": done.keys, "shards": done.shards,
             })),
-            Format::Text => {
-                let size = units::bytes(done.bytes);
-                output.line(&format!("{}: {} keys, {size}", done.name, done.keys))
+            Format::Text if done.shards.is_empty() => {
+                output.line(&backup_line(&done.name, done.keys, done.bytes))
             }
+            Format::Text => done.shards.iter().try_for_each(|it| {
+                let line = backup_line(&it.name, it.keys, it.bytes);
+                output.line(&format!("{}: {line}", it.shard))
+            }),
         }
     }
 

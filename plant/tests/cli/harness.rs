@@ -63,7 +63,16 @@ impl Broker {
 
     /// Starts a state daemon on a database; it ends with the test.
     pub(crate) fn state(&self, database: &Path) -> StateDaemon {
+        self.state_with(database, &[])
+    }
+
+    /// The same, with these variables.
+    pub(crate) fn state_with(&self, database: &Path, more: &[(&str, &str)]) -> StateDaemon {
         let mut sources = Sources::default();
+        let more = more
+            .iter()
+            .map(|(key, value)| (format!("PLANTD_STATE_{key}"), (*value).to_owned()));
+        sources.environment.extend(more);
         let variables = [
             ("BROKER_ENDPOINT", self.endpoint.clone()),
             // Nobody subscribes.

@@ -313,3 +313,77 @@ fn without_a_state_service_it_is_exit_code_3() {
     let ended = broker.run(&["state", "get", SCOPE, "a", "--timeout", "100ms"]);
     ended.failed(3, "plant: nobody serves org.plantd.State;");
 }
+
+const MAP: &str = "[{name: north, prefix: org.north.}, {name: north, from: x, until: y}, {name: rest, rest: true}]";
+
+#[test]
+fn shards_are_listed_and_everything_works_over_their_router() {
+    let plant = Installation::start();
+    plant
+        .run(&["shards"])
+        .printed("org.plantd.State has every scope: there are no shards\n");
+    let Installation { broker, .. } = &plant;
+    let folder = tempfile::tempdir().unwrap();
+    let start = |name: &str, role: (&str, &str)| {
+        let database = folder.path().join(name);
+        broker.state_with(
+            &database,
+            &[("SHARDS", MAP), role, ("SERVICE", "org.example.State")],
+        )
+    };
+    let _running = [
+        start("north", ("SHARD", "north")),
+        start("rest", ("SHARD", "rest")),
+        start("router", ("ROLE", "router")),
+    ];
+    let run = |arguments: &[&str]| {
+        broker.run(&[&["state", "--service", "org.example.State"], arguments].concat())
+    };
+    run(&["shards"]).printed(
+        "SHARD  SERVICE                  SCOPES\n\
+         north  org.example.State.north  prefix org.north.\n\
+         north  org.example.State.north  from x until y\n\
+         rest   org.example.State.rest   the rest\n",
+    );
+    let map = &run(&["shards", "-o", "json"]).json()[0];
+    assert_eq!(map["shards"][1]["shares"], json!([{"rest": true}]));
+    assert_eq!(map["ranges"][0], json!({"from": "", "shard": "rest"}));
+    for scope in ["org.north.1", "org.z"] {
+        run(&["set", scope, "a", "1"]).printed("version 2\n");
+        run(&["get", scope, "a"]).printed("1\n");
+    }
+    run(&["scopes"]).printed("org.north.1\norg.z\n");
+    let stats = &run(&["stats", "-o", "json"]).json()[0];
+    assert_eq!(
+        (&stats["keys"], &stats["shards"][1]["keys"]),
+        (&json!(2), &json!(1))
+    );
+    let stats = run(&["stats"]);
+    assert!(stats.stdout.contains("shard north"), "{}", stats.stdout);
+    let backup = run(&["backup"]);
+    assert_eq!(backup.stdout.lines().count(), 2, "{}", backup.stdout);
+    assert!(
+        backup.stdout.starts_with("north: plantd-state-"),
+        "{}",
+        backup.stdout
+    );
+
+    let export = run(&["export"]);
+    assert_eq!(export.stdout.lines().count(), 2, "{}", export.stdout);
+    let set = |scope: &str| {
+        format!("{{\"op\":\"set\",\"scope\":\"{scope}\",\"key\":\"b\",\"value\":1}}\n")
+    };
+    let batch = [set("org.north.1"), set("org.z")].concat();
+    let arguments = ["state", "--service", "org.example.State", "batch"];
+    let ended = broker.run_with(&arguments, batch.as_bytes());
+    assert_eq!(ended.code, Some(64), "{}", ended.stderr);
+    assert!(
+        ended.stderr.contains("scopes of north and rest"),
+        "{}",
+        ended.stderr
+    );
+    // An export of several shards is imported, though its lines are written in batches.
+    let arguments = ["state", "--service", "org.example.State", "import"];
+    let ended = broker.run_with(&arguments, export.stdout.as_bytes());
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+}

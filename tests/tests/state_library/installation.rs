@@ -5,6 +5,7 @@ use std::time::Duration;
 use plantd_client::{Client, State, Transport};
 use plantd_daemon::Daemon;
 use plantd_daemon::config::{Settings, Sources, load};
+use plantd_daemon::health::HealthServer;
 use plantd_daemon::shutdown::Shutdown;
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
@@ -24,13 +25,22 @@ struct Broker {
 
 /// A state daemon in this process.
 pub(crate) struct Running {
-    shutdown: Shutdown,
+    daemon: Daemon,
     ended: JoinHandle<Result<(), String>>,
 }
 
 impl Running {
+    /// Serves its health and metrics on a free port.
+    pub(crate) async fn serve_health(&self) -> HealthServer {
+        let (health, metrics) = (self.daemon.health.clone(), self.daemon.metrics.clone());
+        let anywhere = ([127, 0, 0, 1], 0).into();
+        HealthServer::start(anywhere, health, metrics)
+            .await
+            .unwrap()
+    }
+
     pub(crate) async fn stop(self) {
-        self.shutdown.request();
+        self.daemon.shutdown.request();
         self.ended.await.unwrap().unwrap();
     }
 
@@ -95,14 +105,14 @@ impl Installation {
         let mut all = vec![
             ("BROKER_ENDPOINT", endpoint.as_str()),
             ("DB", database.to_str().unwrap()),
+            ("BUS_ENDPOINT", ""),
         ];
         all.extend(variables);
-        let shutdown = Shutdown::new();
-        let daemon = Daemon::new(shutdown.clone());
-        let running = plantd_state::run(config(&all), daemon);
+        let daemon = Daemon::new(Shutdown::new());
+        let running = plantd_state::run(config(&all), daemon.clone());
         let ended = async move { running.await.map_err(|error| format!("{error:#}")) };
         let ended = tokio::spawn(ended);
-        Running { shutdown, ended }
+        Running { daemon, ended }
     }
 
     pub(crate) async fn stop_daemon(&mut self) {

@@ -3,6 +3,7 @@
 
 mod installation;
 mod once;
+mod sharded;
 mod upkeep;
 mod values;
 mod watching;

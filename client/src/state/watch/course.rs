@@ -184,7 +184,7 @@ impl Course {
                 };
                 Next::Again
             }
-            "busy" | "draining" | "unavailable" => Next::Again,
+            "busy" | "draining" | "unavailable" | "wrong-shard" => Next::Again,
             "no-scope" => Next::Ended(WatchError::NoScope),
             _ => Next::Ended(StateError::Refused(refusal).into()),
         }
