@@ -303,6 +303,7 @@ impl Config {
             liveness: self.liveness,
             busy_liveness: self.busy_liveness,
             queue_timeout: self.queue_timeout.into(),
+            awaits_workers: true,
             attempts: self.attempts,
             endpoints,
             limits: broker::Limits {
@@ -325,7 +326,7 @@ impl Config {
 
     /// What requests, buses and outboxes may take together.
     pub(crate) fn memory_bytes(&self) -> usize {
-        let half = crate::admission::half_of_memory;
+        let half = plantd_daemon::resources::half_of_memory;
         self.memory_limit.map_or_else(half, count)
     }
 
@@ -337,14 +338,8 @@ impl Config {
     }
 
     fn open_endpoint(&self, key: String, endpoint: &Endpoint) -> Option<Problem> {
-        if endpoint.is_loopback() || self.allow_anonymous {
-            return None;
-        }
-        let expected = format!(
-            "{endpoint} can be reached from other machines and would be open to anybody; \
-             if that is meant, add the line\n    allow_anonymous: true"
-        );
-        Some(Problem::new(key, expected))
+        let is_open = !endpoint.is_loopback() && !self.allow_anonymous;
+        is_open.then(|| Problem::open_to_anybody(key, endpoint))
     }
 }
 

@@ -4,17 +4,20 @@ use std::time::Instant;
 
 use plantd_daemon::logs::Throttle;
 use plantd_mdp::broker::{Departure, Event};
+use plantd_zmtp::CannotAccept;
 
 /// Writes the log lines of the data plane.
 #[derive(Debug)]
 pub(crate) struct Journal {
     refusals: Throttle<&'static str>,
+    failures: Throttle<u8>,
 }
 
 impl Journal {
     pub(crate) fn new() -> Self {
         Self {
             refusals: Throttle::per_second(),
+            failures: Throttle::per_second(),
         }
     }
 
@@ -67,6 +70,18 @@ impl Journal {
             Event::Rejected { reason, .. } => {
                 self.refused("message.rejected", reason.as_str(), name, now);
             }
+        }
+    }
+
+    /// Tells of a connection that could not be accepted.
+    pub(crate) fn cannot_accept(&mut self, error: &CannotAccept, now: Instant) {
+        if let Some(suppressed) = self.failures.allow(error.source.kind() as u8, now) {
+            tracing::error!(
+                context = "listener.accept",
+                endpoint = %error.endpoint,
+                suppressed,
+                "{error}"
+            );
         }
     }
 

@@ -9,12 +9,9 @@
 //! protocol, and no HTTP either: health and metrics live on the daemon's own runtime, which reads
 //! what the router publishes and never waits for it.
 
-mod admission;
 pub mod bus;
 mod config;
 mod journal;
-mod link;
-mod listeners;
 mod memory;
 mod metrics;
 mod plane;

@@ -5,13 +5,12 @@ use std::sync::atomic::Ordering;
 use plantd_daemon::metrics::Metrics;
 use plantd_mdp::broker::{CloseReason as Expulsion, Tally};
 use plantd_mdp::{ErrorCode, Rejection};
-use plantd_zmtp::{CloseReason, Violation};
+use plantd_zmtp::{CloseReason, Refused, Violation};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Registry, Unit};
 
-use crate::admission::Refused;
 use crate::bus;
 
 /// The reason of commands that are skipped after the handshake.

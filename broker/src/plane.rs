@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 
 use plantd_daemon::Daemon;
 use plantd_daemon::health::Pulse;
+use plantd_daemon::resources;
 use plantd_mdp::Broker;
-use plantd_zmtp::{Endpoint, Listener, SessionConfig, Side, SocketType};
+use plantd_zmtp::{Admission, Endpoint, Listener, SessionConfig, Side, SocketType};
 use rand::TryRng;
 use rand::rngs::SysRng;
 use tokio::runtime;
@@ -16,9 +17,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tracing::Span;
 
 use crate::Config;
-use crate::admission::Admission;
 use crate::bus::{self, BoundBus};
-use crate::listeners;
 use crate::memory::Memory;
 use crate::metrics::Published;
 use crate::router::{ARRIVALS, Control, Inputs, NOTICES, Router};
@@ -80,8 +79,9 @@ pub async fn start(config: Config, daemon: &Daemon) -> Result<Running, StartErro
     let drain_after = drain_deadline(config.shared.shutdown_timeout.into());
     let part = Span::current();
     let limits = &config.limits;
+    let connections = limits.connections.min(resources::connections());
     let shared = Shared {
-        admission: Admission::new(limits.connections, limits.connections_per_address),
+        admission: Admission::new(connections, limits.connections_per_address),
         memory: Memory::new(config.memory_bytes()),
         connections: published.connections().clone(),
     };
@@ -203,7 +203,7 @@ async fn route(
     );
     let accepting: Vec<_> = listeners
         .into_iter()
-        .map(|listener| tokio::spawn(listeners::accept(listener, 0, accepted.clone())))
+        .map(|listener| tokio::spawn(listener.run(0, accepted.clone())))
         .collect();
     let _ = bound.send(Ok(endpoints));
     let inputs = Inputs {

@@ -10,15 +10,11 @@ use std::time::{Duration, Instant};
 use plantd_daemon::health::Pulse;
 use plantd_mdp::Broker;
 use plantd_mdp::broker::{CloseReason as Expulsion, Event, Origin, Output, PeerId};
-use plantd_zmtp::{Batch, CloseReason, Connection, Notice, Peer, SessionConfig, SocketType};
-use slotmap::SlotMap;
+use plantd_zmtp::{Accepted, Arrival, CloseReason, Link, Notice, Peer, SessionConfig, SocketType};
 use tokio::sync::{mpsc, watch};
 use tokio::time::sleep_until;
 
-use crate::admission::Refused;
 use crate::journal::Journal;
-use crate::link::Link;
-use crate::listeners::Arrival;
 use crate::metrics::Published;
 use crate::shared::Shared;
 
@@ -26,8 +22,6 @@ use crate::shared::Shared;
 pub(crate) const NOTICES: usize = 64;
 /// Accepted connections that may wait for the router.
 pub(crate) const ARRIVALS: usize = 64;
-/// How long what is queued for a peer may take to be written once its connection is to end.
-const LINGER: Duration = Duration::from_secs(2);
 /// The longest time between two turns, for the pulse.
 const TICK: Duration = Duration::from_secs(1);
 
@@ -54,13 +48,8 @@ pub(crate) struct Inputs {
 pub(crate) struct Router {
     broker: Broker,
     session: Arc<SessionConfig>,
-    links: SlotMap<PeerId, Link>,
+    peers: Accepted<PeerId>,
     shared: Shared,
-    notices: mpsc::Sender<Notice<PeerId>>,
-    /// Peers that this turn owes something.
-    owed: Vec<PeerId>,
-    /// Peers whose outboxes may not be empty.
-    unsettled: Vec<PeerId>,
     journal: Journal,
     published: Published,
     pulse: Pulse,
@@ -87,11 +76,8 @@ impl Router {
         Self {
             broker,
             session: Arc::new(session),
-            links: SlotMap::with_key(),
+            peers: Accepted::new(shared.admission.clone(), notices),
             shared,
-            notices,
-            owed: Vec::new(),
-            unsettled: Vec::new(),
             journal: Journal::new(),
             published,
             pulse,
@@ -108,7 +94,7 @@ impl Router {
         let mut taken = Vec::with_capacity(NOTICES);
         let mut wake_at = clock();
         let mut alarm = std::pin::pin!(sleep_until(wake_at.into()));
-        while self.state != State::Closing || !self.links.is_empty() {
+        while self.state != State::Closing || !self.peers.is_empty() {
             let mut arrival = None;
             let mut control = None;
             tokio::select! {
@@ -133,7 +119,7 @@ impl Router {
                 self.broker.handle_timeout(now);
             }
             self.carry_out(now);
-            self.flush();
+            self.peers.flush();
             self.published.store(self.broker.tally());
             let connections = self.shared.admission.connections();
             self.shared.connections.store(connections);
@@ -150,19 +136,10 @@ impl Router {
 
     /// Tells the state machine what is left of what was sent before.
     fn settle_backlogs(&mut self, now: Instant) {
-        for peer in std::mem::take(&mut self.unsettled) {
-            let Some(link) = self.links.get_mut(peer) else {
-                continue;
-            };
-            let backlog_bytes = link.outbox().backlog_bytes();
-            link.is_unsettled = backlog_bytes > 0;
-            if link.is_unsettled {
-                self.unsettled.push(peer);
-            }
-            if link.opened {
-                self.broker.handle_backlog(peer, backlog_bytes, now);
-            }
-        }
+        let broker = &mut self.broker;
+        self.peers.settle(|peer, _, backlog_bytes| {
+            broker.handle_backlog(peer, backlog_bytes, now);
+        });
     }
 
     /// Tells the state machine what the buses hold, and what they have to tell of themselves.
@@ -180,20 +157,16 @@ impl Router {
     }
 
     fn admit(&mut self, arrival: Arrival, now: Instant) {
-        let Arrival { stream, remote, .. } = arrival;
-        let admitted = match self.state {
-            State::Serving => self.shared.admission.admit(remote),
-            State::Draining | State::Closing => Err(Refused::Draining),
+        let accepted = match arrival.accepted {
+            Ok(accepted) => accepted,
+            Err(error) => return self.journal.cannot_accept(&error, now),
         };
-        if let Err(refused) = admitted {
-            self.shared.connections.rejected(refused.as_str());
-            let (context, name) = ("connection.refused", remote.to_string());
-            self.journal.refused(context, refused.as_str(), &name, now);
-            return;
+        if let Err(turned) = self.peers.admit(accepted, self.session.clone(), ()) {
+            let reason = turned.reason.as_str();
+            self.shared.connections.rejected(reason);
+            let (context, name) = ("connection.refused", turned.remote.to_string());
+            self.journal.refused(context, reason, &name, now);
         }
-        let (connection, outbox) = Connection::new(stream, self.session.clone());
-        let peer = self.links.insert(Link::new(remote, outbox));
-        tokio::spawn(connection.run(peer, self.notices.clone()));
     }
 
     fn take(&mut self, notice: Notice<PeerId>, now: Instant) {
@@ -216,16 +189,13 @@ impl Router {
     }
 
     fn open(&mut self, key: PeerId, peer: &Peer, now: Instant) {
-        let Some(link) = self.links.get_mut(key) else {
+        let Some(link) = self.peers.open(key, peer) else {
             return;
         };
-        link.opened = true;
-        if !peer.identity.is_empty() {
-            link.name = format!("{} ({})", link.remote, peer.identity);
-        }
         let origin = Origin {
             address: link.name.clone(),
             joins_partials: peer.socket_type == SocketType::Req,
+            may_serve: true,
         };
         tracing::debug!(
             context = "connection.opened",
@@ -238,15 +208,14 @@ impl Router {
     }
 
     fn close(&mut self, key: PeerId, reason: &CloseReason, now: Instant) {
-        if self.links.get(key).is_some_and(|link| link.opened) {
+        if self.peers.get(key).is_some_and(Link::is_open) {
             // While the link is there, for the lines that name the peer.
             self.broker.handle_closed(key, now);
             self.carry_out(now);
         }
-        let Some(link) = self.links.remove(key) else {
+        let Some(link) = self.peers.close(key) else {
             return;
         };
-        self.shared.admission.release(link.remote);
         if self.shared.connections.closed(reason) {
             let (context, label) = ("connection.closed", reason.reason());
             self.journal.refused(context, label, &link.name, now);
@@ -265,6 +234,7 @@ impl Router {
                 let unanswered = self.broker.tally().unanswered;
                 tracing::info!(context = "broker.drain", unanswered, "draining");
                 self.state = State::Draining;
+                self.peers.refuse_more();
                 self.broker.handle_drain(now);
             }
             Control::DrainDeadline if self.state == State::Draining => {
@@ -287,12 +257,12 @@ impl Router {
                     peer,
                     form,
                     command,
-                } => self.owe(peer, |batch| batch.push(|out| command.encode(form, out))),
+                } => self.peers.push(peer, |out| command.encode(form, out)),
                 Output::ToWorker {
                     peer,
                     form,
                     command,
-                } => self.owe(peer, |batch| batch.push(|out| command.encode(form, out))),
+                } => self.peers.push(peer, |out| command.encode(form, out)),
                 Output::Pause(peer) => self.link(peer, |link| link.outbox().pause_reading()),
                 Output::Resume(peer) => self.link(peer, |link| link.outbox().resume_reading()),
                 Output::Close(peer, reason) => self.end(peer, reason, now),
@@ -302,36 +272,23 @@ impl Router {
         }
     }
 
-    fn owe(&mut self, peer: PeerId, push: impl FnOnce(&mut Batch)) {
-        let Some(link) = self.links.get_mut(peer) else {
-            return;
-        };
-        let (batch, first) = link.batch();
-        push(batch);
-        if first {
-            self.owed.push(peer);
-        }
-    }
-
-    fn link(&self, peer: PeerId, act: impl FnOnce(&Link)) {
-        if let Some(link) = self.links.get(peer) {
+    fn link(&self, peer: PeerId, act: impl FnOnce(&Link<()>)) {
+        if let Some(link) = self.peers.get(peer) {
             act(link);
         }
     }
 
     fn end(&mut self, peer: PeerId, reason: Expulsion, now: Instant) {
-        let Some(link) = self.links.get_mut(peer) else {
+        self.peers.end(peer);
+        let Some(link) = self.peers.get(peer) else {
             return;
         };
-        link.flush();
-        link.outbox().close(LINGER);
         match reason {
             Expulsion::Dismissed | Expulsion::DuplicateId => {}
             Expulsion::OutboxFull => {
                 self.shared.connections.rejected(reason.as_str());
-                let name = link.name.clone();
                 self.journal
-                    .refused("connection.closed", reason.as_str(), &name, now);
+                    .refused("connection.closed", reason.as_str(), &link.name, now);
             }
         }
     }
@@ -340,10 +297,10 @@ impl Router {
         let name = match event {
             Event::Rejected { peer, reason } => {
                 self.published.rejected(*reason);
-                self.links.get(*peer)
+                self.peers.get(*peer)
             }
             Event::WorkerJoined { peer, .. } | Event::WorkerLeft { peer, .. } => {
-                self.links.get(*peer)
+                self.peers.get(*peer)
             }
             Event::RequestDied { .. } => None,
         };
@@ -354,23 +311,7 @@ impl Router {
     /// Lets every connection write what it was given, and end.
     fn begin_closing(&mut self) {
         self.state = State::Closing;
-        for link in self.links.values_mut() {
-            link.flush();
-            link.outbox().close(LINGER);
-        }
-    }
-
-    fn flush(&mut self) {
-        for peer in self.owed.drain(..) {
-            let Some(link) = self.links.get_mut(peer) else {
-                continue;
-            };
-            link.flush();
-            if !link.is_unsettled {
-                link.is_unsettled = true;
-                self.unsettled.push(peer);
-            }
-        }
+        self.peers.end_all();
     }
 }
 

@@ -1,6 +1,7 @@
 //! What the router and the buses share: limits that hold for both together.
 
-use crate::admission::Admission;
+use plantd_zmtp::Admission;
+
 use crate::memory::Memory;
 use crate::metrics::Connections;
 

@@ -7,25 +7,20 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use plantd_daemon::health::Pulse;
-use plantd_zmtp::{CloseReason, Connection, Notice, Outbox, Peer, RemoteAddress, SessionConfig};
-use slotmap::SlotMap;
+use plantd_zmtp::{Accepted, Arrival, CloseReason, Notice, Peer, SessionConfig};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::sleep_until;
 
 use super::machine::{Bus, Expulsion, Output, PeerId, Side};
 use super::metrics::Published;
 use super::report::Reporter;
-use crate::admission::Refused;
 use crate::journal::Journal;
-use crate::listeners::Arrival;
 use crate::shared::Shared;
 
 /// What connections may have told before the loop looks: each notice is one turn of reading.
 pub(super) const NOTICES: usize = 64;
 /// Accepted connections that may wait for the loop.
 pub(super) const ARRIVALS: usize = 64;
-/// How long what is queued for a peer may take to be written once its connection is to end.
-const LINGER: Duration = Duration::from_secs(2);
 /// The time between two reports, and the longest between two turns.
 const TICK: Duration = Duration::from_secs(1);
 
@@ -44,18 +39,11 @@ pub(super) struct Inputs {
     pub(super) draining: oneshot::Receiver<()>,
 }
 
-/// A connection, as the loop sees it.
+/// What the loop keeps with each connection.
 #[derive(Debug)]
-struct Link {
+struct Place {
     bus: usize,
     side: Side,
-    remote: RemoteAddress,
-    name: String,
-    outbox: Outbox,
-    /// Whether the handshake is done, so that the bus knows the peer.
-    opened: bool,
-    /// Whether its outbox may not be empty, so that the loop looks at it each turn.
-    is_unsettled: bool,
     /// What its outbox held when it was last looked at.
     backlog_bytes: usize,
 }
@@ -64,10 +52,8 @@ struct Link {
 pub(super) struct Fanout {
     buses: Vec<Bus>,
     doors: Vec<Door>,
-    links: SlotMap<PeerId, Link>,
+    peers: Accepted<PeerId, Place>,
     shared: Shared,
-    notices: mpsc::Sender<Notice<PeerId>>,
-    unsettled: Vec<PeerId>,
     /// What waits in the outboxes of each bus.
     backlog_bytes: Vec<usize>,
     journal: Journal,
@@ -97,10 +83,8 @@ impl Fanout {
             backlog_bytes: vec![0; buses.len()],
             buses,
             doors,
-            links: SlotMap::with_key(),
+            peers: Accepted::new(shared.admission.clone(), notices),
             shared,
-            notices,
-            unsettled: Vec::new(),
             journal: Journal::new(),
             published,
             reporter,
@@ -119,7 +103,7 @@ impl Fanout {
         let mut taken = Vec::with_capacity(NOTICES);
         let mut report_at = clock();
         let mut alarm = std::pin::pin!(sleep_until(report_at.into()));
-        while !self.is_draining || !self.links.is_empty() {
+        while !self.is_draining || !self.peers.is_empty() {
             let mut arrival = None;
             let mut drain = false;
             tokio::select! {
@@ -166,20 +150,13 @@ impl Fanout {
 
     /// Tells the buses what is left of what was sent before, and whether memory is short.
     fn settle_backlogs(&mut self) {
-        for peer in std::mem::take(&mut self.unsettled) {
-            let Some(link) = self.links.get_mut(peer) else {
-                continue;
-            };
-            let backlog_bytes = link.outbox.backlog_bytes();
-            link.is_unsettled = backlog_bytes > 0;
-            if link.is_unsettled {
-                self.unsettled.push(peer);
-            }
-            let sum = &mut self.backlog_bytes[link.bus];
-            *sum = *sum - link.backlog_bytes + backlog_bytes;
-            link.backlog_bytes = backlog_bytes;
-            self.buses[link.bus].handle_backlog(peer, backlog_bytes);
-        }
+        let (buses, sums) = (&mut self.buses, &mut self.backlog_bytes);
+        self.peers.settle(|peer, link, backlog_bytes| {
+            let place = &mut link.kept;
+            sums[place.bus] = sums[place.bus] - place.backlog_bytes + backlog_bytes;
+            place.backlog_bytes = backlog_bytes;
+            buses[place.bus].handle_backlog(peer, backlog_bytes);
+        });
         let held = self.buses.iter().map(|bus| bus.tally().held_bytes);
         let held_bytes = held.sum::<usize>() + self.backlog_bytes.iter().sum::<usize>();
         let is_short = self.shared.memory.exchange_buses(held_bytes);
@@ -189,50 +166,38 @@ impl Fanout {
     }
 
     fn admit(&mut self, arrival: Arrival, now: Instant) {
-        let Arrival {
-            door,
-            stream,
-            remote,
-        } = arrival;
-        let admitted = match self.is_draining {
-            false => self.shared.admission.admit(remote),
-            true => Err(Refused::Draining),
+        let accepted = match arrival.accepted {
+            Ok(accepted) => accepted,
+            Err(error) => return self.journal.cannot_accept(&error, now),
         };
-        if let Err(refused) = admitted {
-            self.shared.connections.rejected(refused.as_str());
-            let (context, name) = ("connection.refused", remote.to_string());
-            self.journal.refused(context, refused.as_str(), &name, now);
-            return;
-        }
-        let Door { bus, side, session } = &self.doors[door];
-        let (connection, outbox) = Connection::new(stream, session.clone());
-        let peer = self.links.insert(Link {
+        let Door { bus, side, session } = &self.doors[arrival.door];
+        let place = Place {
             bus: *bus,
             side: *side,
-            remote,
-            name: remote.to_string(),
-            outbox,
-            opened: false,
-            is_unsettled: false,
             backlog_bytes: 0,
-        });
-        tokio::spawn(connection.run(peer, self.notices.clone()));
+        };
+        if let Err(turned) = self.peers.admit(accepted, session.clone(), place) {
+            let reason = turned.reason.as_str();
+            self.shared.connections.rejected(reason);
+            let (context, name) = ("connection.refused", turned.remote.to_string());
+            self.journal.refused(context, reason, &name, now);
+        }
     }
 
     fn take(&mut self, notice: Notice<PeerId>, now: Instant) {
         match notice {
             Notice::Opened { key, peer } => self.open(key, &peer),
             Notice::Runs { key, runs } => {
-                if let Some(link) = self.links.get(key) {
+                if let Some(link) = self.peers.get(key) {
                     for run in &runs {
-                        self.buses[link.bus].handle_run(key, run, now);
+                        self.buses[link.kept.bus].handle_run(key, run, now);
                     }
                 }
             }
             Notice::Subscriptions { key, changes } => {
-                if let Some(link) = self.links.get(key) {
+                if let Some(link) = self.peers.get(key) {
                     for change in &changes {
-                        self.buses[link.bus].handle_subscription(key, change, now);
+                        self.buses[link.kept.bus].handle_subscription(key, change, now);
                     }
                 }
             }
@@ -249,36 +214,32 @@ impl Fanout {
     }
 
     fn open(&mut self, key: PeerId, peer: &Peer) {
-        let Some(link) = self.links.get_mut(key) else {
+        let Some(link) = self.peers.open(key, peer) else {
             return;
         };
-        link.opened = true;
-        if !peer.identity.is_empty() {
-            link.name = format!("{} ({})", link.remote, peer.identity);
-        }
-        let bus = &mut self.buses[link.bus];
+        let Place { bus, side, .. } = link.kept;
+        let bus = &mut self.buses[bus];
         tracing::debug!(
             context = "bus.opened",
             bus = bus.config().name,
-            side = link.side.as_str(),
+            side = side.as_str(),
             peer = link.name,
             version = ?peer.version,
             socket_type = %peer.socket_type,
             "connected"
         );
-        bus.handle_opened(key, link.side, link.name.clone());
+        bus.handle_opened(key, side, link.name.clone());
     }
 
     fn close(&mut self, key: PeerId, reason: &CloseReason, now: Instant) {
-        let Some(link) = self.links.remove(key) else {
+        let Some(link) = self.peers.close(key) else {
             return;
         };
-        self.backlog_bytes[link.bus] -= link.backlog_bytes;
-        let bus = &mut self.buses[link.bus];
-        if link.opened {
+        self.backlog_bytes[link.kept.bus] -= link.kept.backlog_bytes;
+        let bus = &mut self.buses[link.kept.bus];
+        if link.is_open() {
             bus.handle_closed(key);
         }
-        self.shared.admission.release(link.remote);
         if self.shared.connections.closed(reason) {
             let (context, label) = ("connection.closed", reason.reason());
             self.journal.refused(context, label, &link.name, now);
@@ -286,7 +247,7 @@ impl Fanout {
         tracing::debug!(
             context = "bus.closed",
             bus = bus.config().name,
-            side = link.side.as_str(),
+            side = link.kept.side.as_str(),
             peer = link.name,
             reason = %reason,
             "disconnected"
@@ -297,19 +258,13 @@ impl Fanout {
     fn carry_out(&mut self, now: Instant) {
         for index in 0..self.buses.len() {
             while let Some((peer, batch)) = self.buses[index].poll_delivery() {
-                if let Some(link) = self.links.get_mut(peer) {
-                    link.outbox.send(batch);
-                    self.unsettle(peer);
-                }
+                self.peers.send(peer, |outbox| outbox.send(batch));
             }
             while let Some(output) = self.buses[index].poll_output() {
                 match output {
-                    Output::Ask(peer, changes) => {
-                        if let Some(link) = self.links.get(peer) {
-                            link.outbox.change_subscriptions(changes);
-                            self.unsettle(peer);
-                        }
-                    }
+                    Output::Ask(peer, changes) => self
+                        .peers
+                        .send(peer, |outbox| outbox.change_subscriptions(changes)),
                     Output::Close(peer, reason) => self.end(peer, reason, now),
                 }
             }
@@ -319,31 +274,19 @@ impl Fanout {
         self.shared.connections.store(connections);
     }
 
-    fn unsettle(&mut self, peer: PeerId) {
-        if let Some(link) = self.links.get_mut(peer)
-            && !link.is_unsettled
-        {
-            link.is_unsettled = true;
-            self.unsettled.push(peer);
-        }
-    }
-
     fn end(&mut self, peer: PeerId, reason: Expulsion, now: Instant) {
-        if let Some(link) = self.links.get_mut(peer) {
-            link.outbox.close(LINGER);
+        self.peers.end(peer);
+        if let Some(link) = self.peers.get(peer) {
             self.shared.connections.rejected(reason.as_str());
-            let name = link.name.clone();
             self.journal
-                .refused("connection.closed", reason.as_str(), &name, now);
+                .refused("connection.closed", reason.as_str(), &link.name, now);
         }
     }
 
     /// Lets every connection write what it was given, and end.
     fn begin_closing(&mut self) {
         self.is_draining = true;
-        for link in self.links.values_mut() {
-            link.outbox.close(LINGER);
-        }
+        self.peers.end_all();
     }
 }
 

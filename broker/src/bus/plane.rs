@@ -15,7 +15,6 @@ use super::machine::{Bus, Side};
 use super::metrics::Published;
 use super::report::Reporter;
 use crate::config::{BusKeys, Config, Retain};
-use crate::listeners;
 use crate::plane::StartError;
 use crate::shared::Shared;
 
@@ -89,8 +88,7 @@ pub(crate) async fn start(
                 let mut sides = Vec::new();
                 for (number, (door, listener)) in doors.into_iter().enumerate() {
                     sides.push(door);
-                    let accept = listeners::accept(listener, number, accepted.clone());
-                    accepting.push(tokio::spawn(accept));
+                    accepting.push(tokio::spawn(listener.run(number, accepted.clone())));
                 }
                 let fanout = Fanout::new(
                     machines, sides, shared, sender, published, reporter, reports, pulse,

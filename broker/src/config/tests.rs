@@ -108,6 +108,7 @@ limits: {frame: 1KiB, body: 2KiB, body_frames: 3, client_requests: 4, client_byt
         liveness: 4,
         busy_liveness: 9,
         queue_timeout: Duration::ZERO,
+        awaits_workers: true,
         attempts: 7,
         endpoints: Vec::new(),
         limits: broker::Limits {

@@ -12,6 +12,7 @@ pub mod config;
 pub mod health;
 pub mod logs;
 pub mod metrics;
+pub mod resources;
 mod run;
 pub mod shutdown;
 

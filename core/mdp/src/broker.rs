@@ -42,7 +42,7 @@ use self::peer::{Peer, Side};
 use self::request::{DeadRequest, Request, RequestKey};
 use self::service::{Service, ServiceKey};
 use crate::codec::{self, Inbound, Refusal, Role};
-use crate::command::{ToClient, ToWorker};
+use crate::command::{FromWorker, ToClient, ToWorker};
 use crate::planted::{Bug, Planted};
 use crate::timers::Timers;
 use crate::{ErrorCode, Form, Header, Rejection, ServiceName};
@@ -161,6 +161,14 @@ impl Broker {
             Ok((form, Inbound::Worker(command))) => self.handle_worker(from, form, command, now),
             Err(refusal) => self.refuse(from, refusal, now),
         }
+        self.settle(now);
+    }
+
+    /// Takes a command of a worker that lives beside the broker and needs no encoding. It speaks
+    /// MDP/0.3, and what it is told is an [`Output::ToWorker`] like any other.
+    pub fn handle_command(&mut self, from: PeerId, command: FromWorker, now: Instant) {
+        self.observe(now);
+        self.handle_worker(from, Form::MDP03, command, now);
         self.settle(now);
     }
 

@@ -54,11 +54,13 @@ pub enum Rejection {
     Dismissed,
     /// The broker is stopping.
     Draining,
+    /// The peer may not register as a worker.
+    MayNotServe,
 }
 
 impl Rejection {
     /// Every reason, in the order of declaration.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 24] = [
         Self::UnknownProtocol,
         Self::Delimiter,
         Self::NoCommand,
@@ -82,6 +84,7 @@ impl Rejection {
         Self::DuplicateId,
         Self::Dismissed,
         Self::Draining,
+        Self::MayNotServe,
     ];
 
     /// Returns the label of metrics and logs.
@@ -110,6 +113,7 @@ impl Rejection {
             Self::DuplicateId => "duplicate_id",
             Self::Dismissed => "dismissed",
             Self::Draining => "draining",
+            Self::MayNotServe => "may_not_serve",
         }
     }
 }

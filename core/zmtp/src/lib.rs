@@ -2,7 +2,8 @@
 //!
 //! The protocol is a value: [`Session`] takes bytes and the time, and gives events, bytes to send
 //! and its next deadline. It holds no socket and no clock. [`Listener`], [`Stream`] and
-//! [`Connection`] carry it over TCP and Unix sockets on tokio.
+//! [`Connection`] carry it over TCP and Unix sockets on tokio; [`Accepted`] is all connections of one
+//! loop.
 //!
 //! A [`Message`] keeps the encoding that it was received in and is forwarded as it is; a
 //! [`Batch`] is what goes to one peer in one write.
@@ -39,6 +40,7 @@
 //! subscriptions), reconnecting, and the mechanisms PLAIN and CURVE.
 #![warn(missing_docs)]
 
+mod accepted;
 mod connection;
 mod endpoint;
 mod frame;
@@ -50,13 +52,14 @@ mod run;
 mod session;
 mod stream;
 
+pub use accepted::{Accepted, Admission, Link, Refused, TurnedAway};
 pub use connection::{
     BACKLOG_HIGH_BYTES, BACKLOG_LOW_BYTES, CloseReason, Connection, Notice, Outbox, STALL_TIMEOUT,
     TURN_BYTES, TURN_MESSAGES, TURN_RUN_MESSAGES,
 };
 pub use endpoint::{Endpoint, EndpointError, NotDialable};
 pub use incoming::Incoming;
-pub use listener::{Listener, RemoteAddress};
+pub use listener::{Arrival, CannotAccept, Listener, RemoteAddress};
 pub use message::{Frames, Kept, Message, encoded_frame_bytes};
 pub use outgoing::Batch;
 pub use run::{Part, Parts, Run};

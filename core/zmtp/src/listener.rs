@@ -8,15 +8,22 @@ use std::{
         net::UnixStream as StdUnixStream,
     },
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use socket2::{Domain, SockAddr, Socket, Type};
-use tokio::net::{TcpListener, UnixListener, lookup_host};
+use tokio::{
+    net::{TcpListener, UnixListener, lookup_host},
+    sync::mpsc,
+    time::sleep,
+};
 
 use crate::{Endpoint, Stream};
 
 /// Connections that wait to be accepted; the kernel may allow fewer.
 const BACKLOG: i32 = 4096;
+/// How long [`Listener::run`] waits after it could not accept.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// A bound socket.
 ///
@@ -34,6 +41,25 @@ pub struct Listener {
 enum Bound {
     Tcp(TcpListener),
     Ipc(UnixListener),
+}
+
+/// A connection that nobody has looked at.
+#[derive(Debug)]
+pub struct Arrival {
+    /// The number of the listener that it came to.
+    pub door: usize,
+    /// The connection.
+    pub accepted: Result<(Stream, RemoteAddress), CannotAccept>,
+}
+
+/// A connection could not be accepted, mostly since no descriptors are left. The listener goes on.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot accept connections at {endpoint}: {source}")]
+pub struct CannotAccept {
+    /// The listener's endpoint.
+    pub endpoint: Endpoint,
+    /// The system's reason.
+    pub source: io::Error,
 }
 
 /// Where a connection came from.
@@ -77,6 +103,25 @@ impl Listener {
                 Ok(None) => {}
                 Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
                 Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Accepts until whoever takes the arrivals is gone; `door` is this listener's number there.
+    pub async fn run(self, door: usize, arrivals: mpsc::Sender<Arrival>) {
+        loop {
+            // A place first: what nobody can take in is left to the kernel's queue.
+            let Ok(place) = arrivals.reserve().await else {
+                return;
+            };
+            let accepted = self.accept().await.map_err(|source| CannotAccept {
+                endpoint: self.endpoint.clone(),
+                source,
+            });
+            let failed = accepted.is_err();
+            place.send(Arrival { door, accepted });
+            if failed {
+                sleep(PAUSE).await;
             }
         }
     }

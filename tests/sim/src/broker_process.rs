@@ -237,6 +237,7 @@ impl BrokerProcess {
         let origin = Origin {
             address: format!("party-{}", traits.party),
             joins_partials: traits.joins_partials,
+            may_serve: true,
         };
         self.perform(Act::Opened(peer, origin), stage);
         stage.send(connection, End::Party, Item::Opened);

@@ -76,6 +76,16 @@ impl Problem {
         let error = checked.err()?;
         Some(Self::new(key, error.to_string()))
     }
+
+    /// The problem of an endpoint that other machines can reach where nobody has said that it may
+    /// be open to anybody (D11).
+    pub fn open_to_anybody(key: impl Into<String>, endpoint: impl fmt::Display) -> Self {
+        let expected = format!(
+            "{endpoint} can be reached from other machines and would be open to anybody; \
+             if that is meant, add the line\n    allow_anonymous: true"
+        );
+        Self::new(key, expected)
+    }
 }
 
 /// One error of a configuration.

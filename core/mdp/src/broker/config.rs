@@ -19,6 +19,9 @@ pub struct Config {
     pub busy_liveness: u32,
     /// The longest wait for a worker; 0 = none. By default 30 s.
     pub queue_timeout: Duration,
+    /// Whether a request waits for a service that has no worker; by default it does. It fails at
+    /// once where no worker can come.
+    pub awaits_workers: bool,
     /// How often a request is given to a worker at most; by default 3.
     pub attempts: u32,
     /// What others are told to dial, as `mmi.broker` shows it.
@@ -66,6 +69,7 @@ impl Default for Config {
             liveness: 3,
             busy_liveness: 24,
             queue_timeout: Duration::from_secs(30),
+            awaits_workers: true,
             attempts: 3,
             endpoints: Vec::new(),
             limits: Limits::default(),

@@ -41,7 +41,8 @@ impl Broker {
             self.fail(key, ErrorCode::Draining, "the broker is stopping", now);
             return;
         }
-        if self.config.queue_timeout.is_zero() {
+        let is_waited_for = self.config.awaits_workers || !service.workers.is_empty();
+        if self.config.queue_timeout.is_zero() || !is_waited_for {
             self.fail_unserved(key, now);
             return;
         }
@@ -195,6 +196,18 @@ impl Broker {
         } else {
             let message = "the worker was lost and no other took the request in time";
             self.fail(key, ErrorCode::WorkerLost, message, now);
+        }
+    }
+
+    /// Finds the client that an attempt answers; `None` once nobody waits for it.
+    pub fn client_of(&self, token: Token) -> Option<PeerId> {
+        let key = RequestKey::from(KeyData::from_ffi(token.slot()));
+        let request = self.requests.get(key)?;
+        match request.state {
+            State::Dispatched { token: given, .. } if given == token => {
+                request.asker.map(|asker| asker.peer)
+            }
+            State::Dispatched { .. } | State::Queued { .. } | State::Unplaced => None,
         }
     }
 

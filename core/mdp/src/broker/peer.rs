@@ -7,7 +7,7 @@ use super::rooms::Room;
 use super::service::ServiceKey;
 use crate::{Dialect, Form, ServiceName};
 
-/// Where a connection comes from.
+/// Where a connection comes from, and what it may be.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Origin {
     /// The remote address and the peer's own name for itself, for display.
@@ -15,6 +15,8 @@ pub struct Origin {
     /// Whether the peer's socket takes one reply for one request (ZMTP's REQ), so that PARTIALs
     /// are joined for it.
     pub joins_partials: bool,
+    /// Whether the peer may register as a worker.
+    pub may_serve: bool,
 }
 
 /// A connection.

@@ -19,6 +19,7 @@ mod mmi;
 mod orphans;
 mod properties;
 mod redispatch;
+mod resident;
 mod scheduling;
 mod streams;
 
@@ -89,11 +90,17 @@ impl Plant {
     }
 
     fn opens(&mut self, joins_partials: bool) -> PeerId {
+        self.opens_as(|origin| origin.joins_partials = joins_partials)
+    }
+
+    fn opens_as(&mut self, change: impl FnOnce(&mut Origin)) -> PeerId {
         let peer = self.ids.insert(());
-        let origin = Origin {
+        let mut origin = Origin {
             address: format!("peer-{}", self.ids.len()),
-            joins_partials,
+            joins_partials: false,
+            may_serve: true,
         };
+        change(&mut origin);
         self.broker.handle_opened(peer, origin, self.now);
         self.inboxes.insert(peer, Vec::new());
         self.settle();

@@ -255,6 +255,13 @@ impl Broker {
         if self.drain != Drain::No {
             return Err(Rejection::Draining);
         }
+        if !self
+            .peers
+            .get(from)
+            .is_some_and(|peer| peer.origin.may_serve)
+        {
+            return Err(Rejection::MayNotServe);
+        }
         let terms = self.worker_terms(form, &header.properties)?;
         let key = self.service_key(service);
         let known = &mut self.services[key];

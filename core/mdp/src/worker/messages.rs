@@ -10,32 +10,47 @@ use crate::{ErrorCode, Header, Properties, Token, command::ToWorker, link::Silen
 impl Worker {
     /// Takes a message of the broker.
     pub fn handle_message(&mut self, message: &Message, now: Instant) {
-        let (State::Joining { silence } | State::Registered { silence, .. }) = &mut self.state
-        else {
+        match ToWorker::decode(message) {
+            Ok(Some(command)) => self.handle_command(command, now),
+            // Of a later version: a sign of life.
+            Ok(None) => self.hear(now),
+            Err(_) if self.is_connected() => self.counts.invalid_messages += 1,
+            Err(_) => {}
+        }
+    }
+
+    /// Takes a command of the broker, from wherever it came.
+    pub fn handle_command(&mut self, command: ToWorker, now: Instant) {
+        if !self.is_connected() {
             return;
-        };
-        let Ok(command) = ToWorker::decode(message) else {
-            self.counts.invalid_messages += 1;
-            return;
-        };
-        silence.heard(now);
+        }
+        self.hear(now);
         match command {
-            None => {}
-            Some(ToWorker::Welcome { header, .. }) => self.take_welcome(&header, now),
-            Some(ToWorker::Request {
+            ToWorker::Welcome { header, .. } => self.take_welcome(&header, now),
+            ToWorker::Request {
                 token,
                 header,
                 body,
-            }) => self.take_request(token, header, body, now),
-            Some(ToWorker::Cancel { token, .. }) => self.take_cancel(token),
-            Some(ToWorker::More { token, header }) => self.take_more(token, &header),
-            Some(ToWorker::Heartbeat) => self.take_heartbeat(now),
-            Some(ToWorker::Disconnect { header }) => {
+            } => self.take_request(token, header, body, now),
+            ToWorker::Cancel { token, .. } => self.take_cancel(token),
+            ToWorker::More { token, header } => self.take_more(token, &header),
+            ToWorker::Heartbeat => self.take_heartbeat(now),
+            ToWorker::Disconnect { header } => {
                 let message = header.properties.get("message").unwrap_or_default();
                 let message = message.to_owned();
                 self.outputs.push_back(Output::Close);
                 self.lose(Loss::Dismissed { message }, now);
             }
+        }
+    }
+
+    fn is_connected(&self) -> bool {
+        matches!(self.state, State::Joining { .. } | State::Registered { .. })
+    }
+
+    fn hear(&mut self, now: Instant) {
+        if let State::Joining { silence } | State::Registered { silence, .. } = &mut self.state {
+            silence.heard(now);
         }
     }
 

@@ -44,6 +44,7 @@ impl Plant {
         let origin = Origin {
             address: "somewhere".to_owned(),
             joins_partials,
+            may_serve: true,
         };
         self.broker.handle_opened(peer, origin, self.now);
         self.settle();

@@ -270,6 +270,7 @@ fn case_24_peers_of_one_name_are_isolated() {
         let origin = Origin {
             address: "twin".to_owned(),
             joins_partials: false,
+            may_serve: true,
         };
         plant.broker.handle_opened(peer, origin, plant.now);
         plant.inboxes.insert(peer, Vec::new());

@@ -1,25 +1,18 @@
-//! Who may connect: limits of connections, descriptors and memory.
+//! Who may connect: the limits of connections.
 
-use std::collections::HashMap;
-use std::fs;
-use std::net::IpAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{
+    collections::HashMap,
+    net::IpAddr,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
-use plantd_zmtp::RemoteAddress;
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use crate::RemoteAddress;
 
-/// Descriptors that are left to everything but connections.
-const SPARE_DESCRIPTORS: u64 = 64;
-/// The memory limit where the machine does not tell its memory.
-const FALLBACK_MEMORY_BYTES: usize = 1 << 30;
-/// The least memory limit.
-const LEAST_MEMORY_BYTES: usize = 64 << 20;
-
-/// Counts connections against their limits. Clones count together: the router's and the buses'
-/// connections are limited as one, and a lock that is held for a few instructions when a
-/// connection comes or goes is in nobody's way.
+/// Counts connections against their limits. Clones count together, so that several loops are
+/// limited as one; a lock that is held for a few instructions when a connection comes or goes is in
+/// nobody's way.
 #[derive(Clone, Debug)]
-pub(crate) struct Admission {
+pub struct Admission {
     limit: usize,
     per_address_limit: usize,
     counts: Arc<Mutex<Counts>>,
@@ -33,23 +26,25 @@ struct Counts {
 
 /// Why a connection is closed as soon as it is accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Refused {
+pub enum Refused {
     /// The limit of all connections.
     Connections,
     /// The limit of connections from one address.
     ConnectionsPerAddress,
-    /// The broker is stopping.
+    /// Whoever accepts is stopping.
     Draining,
 }
 
 impl Refused {
-    pub(crate) const ALL: [Self; 3] = [
+    /// Every reason, in the order of declaration.
+    pub const ALL: [Self; 3] = [
         Self::Connections,
         Self::ConnectionsPerAddress,
         Self::Draining,
     ];
 
-    pub(crate) fn as_str(self) -> &'static str {
+    /// The reason as a label for metrics.
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::Connections => "connections",
             Self::ConnectionsPerAddress => "connections_per_address",
@@ -59,16 +54,18 @@ impl Refused {
 }
 
 impl Admission {
-    pub(crate) fn new(limit: usize, per_address_limit: usize) -> Self {
+    /// Takes the limit of all connections, and that of those from one address; those of this machine
+    /// are not counted by address.
+    pub fn new(limit: usize, per_address_limit: usize) -> Self {
         Self {
-            limit: limit.min(descriptors()),
+            limit,
             per_address_limit,
             counts: Arc::default(),
         }
     }
 
     /// Counts a connection in, unless a limit is reached.
-    pub(crate) fn admit(&self, address: RemoteAddress) -> Result<(), Refused> {
+    pub(super) fn admit(&self, address: RemoteAddress) -> Result<(), Refused> {
         let mut counts = self.counts();
         if counts.connections >= self.limit {
             return Err(Refused::Connections);
@@ -85,7 +82,7 @@ impl Admission {
     }
 
     /// Counts a connection out.
-    pub(crate) fn release(&self, address: RemoteAddress) {
+    pub(super) fn release(&self, address: RemoteAddress) {
         let mut counts = self.counts();
         counts.connections -= 1;
         let Some(ip) = address.remote_ip() else {
@@ -99,52 +96,14 @@ impl Admission {
         }
     }
 
-    pub(crate) fn connections(&self) -> usize {
+    /// How many connections there are.
+    pub fn connections(&self) -> usize {
         self.counts().connections
     }
 
     fn counts(&self) -> MutexGuard<'_, Counts> {
         self.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// How many connections the limit of descriptors allows, after it is raised as far as it may be.
-fn descriptors() -> usize {
-    let limits = getrlimit(Resource::Nofile);
-    let raised = Rlimit {
-        current: limits.maximum,
-        ..limits
-    };
-    let allowed = match setrlimit(Resource::Nofile, raised) {
-        Ok(()) => limits.maximum,
-        Err(_) => limits.current,
-    };
-    let allowed = allowed
-        .unwrap_or(u64::MAX)
-        .saturating_sub(SPARE_DESCRIPTORS);
-    usize::try_from(allowed).unwrap_or(usize::MAX).max(1)
-}
-
-/// Half of the container's memory, or of the machine's.
-pub(crate) fn half_of_memory() -> usize {
-    let machine = fs::read_to_string("/proc/meminfo").ok();
-    let machine = machine.as_deref().and_then(total_of_meminfo);
-    let container = fs::read_to_string("/sys/fs/cgroup/memory.max").ok();
-    let container = container.and_then(|limit| limit.trim().parse().ok());
-    let memory = machine.into_iter().chain(container).min();
-    memory.map_or(FALLBACK_MEMORY_BYTES, |bytes: u64| {
-        usize::try_from(bytes / 2)
-            .unwrap_or(usize::MAX)
-            .max(LEAST_MEMORY_BYTES)
-    })
-}
-
-fn total_of_meminfo(text: &str) -> Option<u64> {
-    let line = text
-        .lines()
-        .find_map(|line| line.strip_prefix("MemTotal:"))?;
-    let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    Some(kib * 1024)
 }
 
 #[cfg(test)]
@@ -173,12 +132,5 @@ mod tests {
         admission.release(from("10.0.0.1:1"));
         assert_eq!(admission.admit(from("10.0.0.1:2")), Ok(()));
         assert_eq!(admission.connections(), 5);
-    }
-
-    #[test]
-    fn meminfo_tells_the_machines_memory() {
-        let text = "MemTotal:       16384 kB\nMemFree: 1 kB\n";
-        assert_eq!(total_of_meminfo(text), Some(16 << 20));
-        assert_eq!(total_of_meminfo(""), None);
     }
 }
