@@ -23,11 +23,17 @@ const LOOKUP_INTERVAL: Duration = Duration::from_secs(30);
 /// The shortest time between two look-ups of a name, and the one after a failure.
 const SHORTEST_INTERVAL: Duration = Duration::from_secs(1);
 
-/// The endpoints that were configured; at least one.
+/// The endpoints that were configured.
 #[derive(Debug, Clone)]
 pub(crate) struct BrokerList(Vec<Endpoint>);
 
 impl BrokerList {
+    /// No broker, for whoever can do without.
+    pub(crate) fn none() -> Self {
+        Self(Vec::new())
+    }
+
+    /// At least one.
     pub(crate) fn parse(endpoints: &[String]) -> Result<Self, ConfigError> {
         let mut parsed = Vec::new();
         for text in endpoints {

@@ -126,8 +126,8 @@ pub use body::{Body, NotText};
 pub use client::{Client, ClientBuilder, MmiReply, Part, ReplyStream, RequestBuilder};
 pub use config_error::ConfigError;
 pub use link::Transport;
-pub use plantd_mdp::{ErrorCode, InvalidServiceName, Properties, ServiceName};
-pub use plantd_zmtp::{Endpoint, EndpointError, Message};
+pub use plantd_mdp::{ErrorCode, InvalidServiceName, Properties, ServiceName, broker::Tally};
+pub use plantd_zmtp::{Endpoint, EndpointError, Listener, Message};
 pub use publication::{Publication, PublicationHeader, SourceId};
 pub use reply::Reply;
 pub use request_error::{RequestError, Unreachable};
@@ -138,7 +138,10 @@ pub use source::{
 pub use state::State;
 pub use status::{BrokerStatus, Status};
 pub use topic::{InvalidTopic, Topic};
-pub use worker::{NobodyWaits, Partials, Request, Served, Worker, WorkerBuilder, WorkerError};
+pub use worker::{
+    ListenerLimits, ListenerStatus, NobodyWaits, Partials, Request, Served, Worker, WorkerBuilder,
+    WorkerError,
+};
 
 /// A seed for jitter, which has to differ between processes and no more.
 fn jitter_seed() -> u64 {

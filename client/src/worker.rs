@@ -2,6 +2,8 @@
 
 mod error;
 mod held;
+mod listener;
+mod listening;
 mod registration;
 mod request;
 mod server;
@@ -9,11 +11,13 @@ mod server;
 use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 
 use plantd_mdp::{ServiceName, worker as machine};
+use plantd_zmtp::Listener;
 use tokio::sync::watch;
 
 use crate::{ConfigError, Reply, Status, Transport, brokers::BrokerList};
 
 pub use error::WorkerError;
+pub use listener::{ListenerLimits, ListenerStatus};
 pub use request::{NobodyWaits, Partials, Request};
 use server::Server;
 
@@ -28,10 +32,11 @@ type Answer = Arc<dyn Fn(Request) -> Pin<Box<dyn Future<Output = Outcome> + Send
 /// How a handler ends.
 type Outcome = Result<Reply, WorkerError>;
 
-/// Answers for a service at one or more brokers.
+/// Answers for a service at brokers, at endpoints of its own, or both.
 ///
-/// It registers at each of them, and again after a connection was lost. Made by [`Worker::builder`],
-/// run by [`Worker::serve`].
+/// It registers at each broker, and again after a connection was lost. Where it listens itself, clients
+/// of any dialect of Majordomo ask it as they would ask a broker, and nobody else can register there;
+/// see [`WorkerBuilder::listen`]. Made by [`Worker::builder`], run by [`Worker::serve`].
 #[derive(Debug)]
 pub struct Worker {
     brokers: BrokerList,
@@ -40,6 +45,9 @@ pub struct Worker {
     drain_timeout: Duration,
     config: machine::Config,
     status: watch::Sender<Status>,
+    listeners: Vec<Listener>,
+    listener_limits: ListenerLimits,
+    listener_status: watch::Sender<ListenerStatus>,
 }
 
 /// Says how a worker's service ended.
@@ -66,6 +74,11 @@ impl Worker {
         self.status.subscribe()
     }
 
+    /// Returns how the worker's own listeners are, to be read or waited on.
+    pub fn listener_status(&self) -> watch::Receiver<ListenerStatus> {
+        self.listener_status.subscribe()
+    }
+
     /// Serves until `shutdown` is done, then finishes what it holds and leaves.
     ///
     /// `handler` is called for each request, in a task of its own, at most
@@ -80,8 +93,10 @@ impl Worker {
     /// belongs in a task that the handler spawns and awaits.
     ///
     /// On shutdown the worker takes no new requests, waits for its handlers up to
-    /// [`drain_timeout`](WorkerBuilder::drain_timeout), and says goodbye to its brokers. Dropping the
-    /// returned future instead drops the handlers and closes the connections at once.
+    /// [`drain_timeout`](WorkerBuilder::drain_timeout), and says goodbye to its brokers. Its own clients
+    /// are answered what they had asked, what they ask then fails as `draining`, and their connections
+    /// end when that is written. Dropping the returned future instead drops the handlers and closes the
+    /// connections at once.
     ///
     /// # Panics
     /// Outside of a tokio runtime with IO and time enabled.
@@ -100,7 +115,7 @@ impl Worker {
 }
 
 /// Configures a [`Worker`].
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct WorkerBuilder {
     service: String,
     brokers: Vec<String>,
@@ -113,6 +128,8 @@ pub struct WorkerBuilder {
     liveness: u32,
     drain_timeout: Duration,
     reconnect: plantd_mdp::ReconnectDelays,
+    listeners: Vec<Listener>,
+    listener_limits: ListenerLimits,
 }
 
 impl WorkerBuilder {
@@ -129,6 +146,8 @@ impl WorkerBuilder {
             liveness: 3,
             drain_timeout: Duration::from_secs(10),
             reconnect: plantd_mdp::ReconnectDelays::default(),
+            listeners: Vec::new(),
+            listener_limits: ListenerLimits::default(),
         }
     }
 
@@ -153,7 +172,40 @@ impl WorkerBuilder {
         self
     }
 
-    /// Chooses what carries the messages; [`Transport::Plantd`] by default.
+    /// Takes clients at a listener of its own, beside its brokers, of which there may then be none:
+    /// one hop less than through a broker.
+    ///
+    /// To its clients it is a broker with this one service: all dialects of Majordomo, deadlines,
+    /// cancelling, windows, typed errors, management and limits are a broker's. What asks for another
+    /// service fails as `no-worker` at once, and who registers as a worker is sent DISCONNECT.
+    /// [`concurrency`](Self::concurrency) is shared with the brokers' requests; what is beyond it waits
+    /// here. Whoever can connect may ask.
+    ///
+    /// ```no_run
+    /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+    /// use plantd_client::{Listener, Request, Worker};
+    ///
+    /// let listener = Listener::bind(&"tcp://127.0.0.1:9798".parse()?).await?;
+    /// let worker = Worker::builder("org.example.Upper").listen(listener).build()?;
+    /// let upper = |request: Request| async move { Ok(request.body().text()?.to_uppercase()) };
+    /// worker.serve(upper, std::future::pending()).await;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn listen(mut self, listener: Listener) -> Self {
+        self.listeners.push(listener);
+        self
+    }
+
+    /// Limits what the clients at its own listeners may take together.
+    #[must_use]
+    pub fn listener_limits(mut self, limits: ListenerLimits) -> Self {
+        self.listener_limits = limits;
+        self
+    }
+
+    /// Chooses what carries the messages of brokers; [`Transport::Plantd`] by default.
     #[must_use]
     pub fn transport(mut self, transport: Transport) -> Self {
         self.transport = transport;
@@ -220,7 +272,7 @@ impl WorkerBuilder {
     /// Creates the worker. Nothing is connected before [`Worker::serve`].
     ///
     /// # Errors
-    /// [`ConfigError`] when there is no broker, or a name, an endpoint or a number is not usable.
+    /// [`ConfigError`] when there is neither a broker nor a listener, or a name, an endpoint or a number is not usable.
     pub fn build(self) -> Result<Worker, ConfigError> {
         let service = ServiceName::for_worker(&self.service);
         let service = service.map_err(|source| ConfigError::Service {
@@ -244,8 +296,14 @@ impl WorkerBuilder {
             heartbeat: self.heartbeat.clamp(SHORTEST_HEARTBEAT, LONGEST_HEARTBEAT),
             liveness: self.liveness.clamp(2, 20),
         };
+        let brokers = match self.brokers.is_empty() && !self.listeners.is_empty() {
+            true => BrokerList::none(),
+            false => BrokerList::parse(&self.brokers)?,
+        };
+        let endpoints = self.listeners.iter().map(|it| it.endpoint().clone());
+        let listener_status = ListenerStatus::new(endpoints.collect());
         Ok(Worker {
-            brokers: BrokerList::parse(&self.brokers)?,
+            brokers,
             transport: self.transport,
             concurrency: self.concurrency,
             drain_timeout: self.drain_timeout,
@@ -257,6 +315,9 @@ impl WorkerBuilder {
                 reconnect: self.reconnect,
             },
             status: watch::Sender::new(Status::default()),
+            listeners: self.listeners,
+            listener_limits: self.listener_limits,
+            listener_status: watch::Sender::new(listener_status),
         })
     }
 }

@@ -188,7 +188,7 @@ fn state_near(part: Loaded<plantd_state::Config>, broker: &Broker) -> plantd_sta
     let (names_broker, names_bus) = (is_named("broker_endpoint"), is_named("bus_endpoint"));
     let mut config = part.config;
     if !names_broker {
-        config.broker_endpoint = OneOrMore::one(local(&broker.running));
+        config.broker_endpoint = Some(OneOrMore::one(local(&broker.running)));
     }
     if !names_bus {
         let mut buses = broker.running.buses().iter();

@@ -5,8 +5,9 @@ mod shards;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use plantd_client::{Endpoint, ServiceName};
+use plantd_client::{Endpoint, ListenerLimits, ServiceName};
 use plantd_daemon::config::{ByteSize, OneOrMore, Problem, Settings, Shared, TimeSpan};
+use plantd_daemon::resources;
 use serde::{Deserialize, Serialize};
 
 use crate::request;
@@ -20,8 +21,12 @@ pub use shards::Role;
 pub struct Config {
     /// The database file.
     pub db: PathBuf,
-    /// The brokers to register at.
-    pub broker_endpoint: OneOrMore<Endpoint>,
+    /// The brokers to register at; none: only its own endpoint is served.
+    pub broker_endpoint: Option<OneOrMore<Endpoint>>,
+    /// Where it takes clients itself; none: it does not.
+    pub endpoint: Option<OneOrMore<Endpoint>>,
+    /// Whether endpoints of its own that others than this machine can reach may be open to anybody.
+    pub allow_anonymous: bool,
     /// The frontends of the state bus to publish changes on; none: nothing is published.
     pub bus_endpoint: Option<OneOrMore<Endpoint>>,
     /// The service to serve; a shard serves it with its own name after a dot.
@@ -84,6 +89,12 @@ pub struct LimitKeys {
     pub scopes: usize,
     /// Watches at a time.
     pub watches: usize,
+    /// Connections at its own endpoint.
+    pub connections: usize,
+    /// Those from one address; those of this machine are not counted.
+    pub connections_per_address: usize,
+    /// Requests and outboxes at its own endpoint.
+    pub memory: ByteSize,
 }
 
 /// How thoroughly a store is checked before it is served.
@@ -98,12 +109,15 @@ pub enum CheckLevel {
 
 impl Default for Config {
     fn default() -> Self {
+        let listener = ListenerLimits::default();
         Self {
             db: PathBuf::from("plantd-state.db"),
-            broker_endpoint: OneOrMore::one(Endpoint::Tcp {
+            broker_endpoint: Some(OneOrMore::one(Endpoint::Tcp {
                 host: "127.0.0.1".to_owned(),
                 port: 9797,
-            }),
+            })),
+            endpoint: None,
+            allow_anonymous: false,
             bus_endpoint: Some(OneOrMore::one(Endpoint::Tcp {
                 host: "127.0.0.1".to_owned(),
                 port: 13_000,
@@ -131,6 +145,9 @@ impl Default for Config {
                 value: ByteSize::from_mib(1),
                 scopes: 10_000,
                 watches: 1_000,
+                connections: listener.connections,
+                connections_per_address: listener.connections_per_address,
+                memory: ByteSize::from_bytes(listener.memory_bytes as u64),
             },
             shared: Shared::with_health_port(8082),
         }
@@ -144,7 +161,15 @@ impl Settings for Config {
         ("db", "the database file"),
         (
             "broker_endpoint",
-            "the broker: tcp://host:port or ipc://path, or a list",
+            "the broker: tcp://host:port or ipc://path, or a list; unset: none, with an endpoint",
+        ),
+        (
+            "endpoint",
+            "where clients are served without a broker, or a list; by convention port 9798; unset: nowhere",
+        ),
+        (
+            "allow_anonymous",
+            "let anybody use endpoints of its own that other machines can reach",
         ),
         (
             "bus_endpoint",
@@ -201,6 +226,15 @@ impl Settings for Config {
         ("limits.value", "one value"),
         ("limits.scopes", "scopes, also those that were deleted"),
         ("limits.watches", "watches at a time"),
+        ("limits.connections", "connections at its own endpoint"),
+        (
+            "limits.connections_per_address",
+            "those from one address other than this machine's",
+        ),
+        (
+            "limits.memory",
+            "requests and outboxes at its own endpoint together",
+        ),
     ];
 
     fn shared(&self) -> &Shared {
@@ -211,9 +245,20 @@ impl Settings for Config {
         let mut problems = Vec::new();
         let service = ServiceName::for_worker(&self.service);
         problems.extend(Problem::of("service", service));
-        let mut brokers = self.broker_endpoint.iter();
+        let mut brokers = self.broker_endpoint.iter().flat_map(OneOrMore::iter);
         let brokers = brokers.try_for_each(Endpoint::check_dialable);
         problems.extend(Problem::of("broker_endpoint", brokers));
+        let expected = match (self.role, &self.endpoint) {
+            (Role::Store, Some(_)) => None,
+            (Role::Store, None) => Some("expected a broker, or an endpoint of its own"),
+            (Role::Router, _) => Some("expected a broker, by which shards are reached"),
+        };
+        if let (None, Some(expected)) = (&self.broker_endpoint, expected) {
+            problems.push(Problem::new("broker_endpoint", expected));
+        }
+        let own = self.endpoint.iter().flat_map(OneOrMore::iter);
+        let open = own.filter(|own| !own.is_loopback() && !self.allow_anonymous);
+        problems.extend(open.map(|own| Problem::open_to_anybody("endpoint", own)));
         let mut buses = self.bus_endpoint.iter().flat_map(OneOrMore::iter);
         let buses = buses.try_for_each(Endpoint::check_dialable);
         problems.extend(Problem::of("bus_endpoint", buses));
@@ -240,6 +285,16 @@ impl Settings for Config {
         require("limits.scopes", scopes, "expected 1 to 100000");
         let watches = (1..=65_536).contains(&self.limits.watches);
         require("limits.watches", watches, "expected 1 to 65536");
+        let connections = self.limits.connections > 0;
+        require("limits.connections", connections, "expected 1 or more");
+        let per_address = self.limits.connections_per_address > 0;
+        require(
+            "limits.connections_per_address",
+            per_address,
+            "expected 1 or more",
+        );
+        let memory = self.limits.memory.bytes() >= 32 << 20;
+        require("limits.memory", memory, "expected 32MiB or more");
         problems
     }
 }
@@ -262,6 +317,16 @@ impl Config {
             folder.push("-backups");
             folder.into()
         })
+    }
+
+    /// What clients of its own endpoint may take together.
+    pub(crate) fn to_listener_limits(&self) -> ListenerLimits {
+        let limits = &self.limits;
+        ListenerLimits {
+            connections: limits.connections.min(resources::connections()),
+            connections_per_address: limits.connections_per_address,
+            memory_bytes: usize::try_from(limits.memory.bytes()).unwrap_or(usize::MAX),
+        }
     }
 
     pub(crate) fn to_limits(&self) -> request::Limits {

@@ -6,10 +6,12 @@
 //!
 //! A request is parsed once (`request`), becomes a write for the one thread that writes, or a read
 //! on a connection beside it, and is answered in JSON that is written by hand, since values go out as
-//! the text that they came in as.
+//! the text that they came in as. Whether it came by a broker or to an endpoint of the daemon's own is
+//! the worker's to know.
 
 mod backups;
 mod config;
+mod listener;
 mod metrics;
 mod names;
 mod publish;
@@ -30,7 +32,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use plantd_client::{Reply, Request, Served, Status, Worker, WorkerError};
 use plantd_daemon::Daemon;
-use plantd_daemon::config::Settings as _;
+use plantd_daemon::config::{OneOrMore, Settings as _};
 use plantd_daemon::health::Check;
 use plantd_daemon::shutdown::Shutdown;
 use tokio::time::interval;
@@ -271,22 +273,28 @@ where
     F: Future<Output = Result<Reply, WorkerError>> + Send + 'static,
 {
     let service_name = config.served_service();
-    let worker = Worker::builder(&service_name)
-        .brokers(config.broker_endpoint.iter().map(Endpoint::to_string))
+    let brokers = config.broker_endpoint.iter().flat_map(OneOrMore::iter);
+    let mut worker = Worker::builder(&service_name)
+        .brokers(brokers.map(Endpoint::to_string))
+        .listener_limits(config.to_listener_limits())
         .concurrency(config.concurrency)
         .streams(u32::try_from(config.limits.watches).unwrap_or(u32::MAX))
         .name(Config::NAME)
         .version(plantd_daemon::VERSION)
         // Early enough for what is given back to be written before the process ends.
-        .drain_timeout(config.shared.shutdown_timeout.duration().mul_f64(0.8))
-        .build()
-        .context("configure the worker")?;
-    let check = daemon.health.check("broker_connection");
-    tokio::spawn(
-        check
-            .follow(worker.status(), Status::health)
-            .in_current_span(),
-    );
+        .drain_timeout(config.shared.shutdown_timeout.duration().mul_f64(0.8));
+    for endpoint in config.endpoint.iter().flat_map(OneOrMore::iter) {
+        worker = worker.listen(listener::bind(endpoint).await?);
+    }
+    let worker = worker.build().context("configure the worker")?;
+    if config.broker_endpoint.is_some() {
+        let check = daemon.health.check("broker_connection");
+        let following = check.follow(worker.status(), Status::health);
+        tokio::spawn(following.in_current_span());
+    }
+    if config.endpoint.is_some() {
+        listener::show(worker.listener_status(), daemon);
+    }
     daemon.health.started();
     let database = (config.role == Role::Store).then(|| config.db.display().to_string());
     tracing::info!(

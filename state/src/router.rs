@@ -17,6 +17,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use plantd_client::{Client, Endpoint, Properties, Reply, Request, WorkerError};
 use plantd_daemon::Daemon;
+use plantd_daemon::config::OneOrMore;
 use plantd_daemon::shutdown::Shutdown;
 use tokio::sync::Semaphore;
 use tracing::Instrument as _;
@@ -74,8 +75,9 @@ impl Router {
     fn new(config: &Config, map: Arc<Shards>, daemon: &Daemon) -> anyhow::Result<Self> {
         let watches = config.limits.watches;
         let client = |most: usize| {
+            let brokers = config.broker_endpoint.iter().flat_map(OneOrMore::iter);
             Client::builder()
-                .brokers(config.broker_endpoint.iter().map(Endpoint::to_string))
+                .brokers(brokers.map(Endpoint::to_string))
                 .max_unanswered(most)
                 .connect()
                 .context("configure the client")

@@ -1,4 +1,4 @@
-//! A broker in a process of its own.
+//! A broker, or a state service that listens itself, in a process of its own.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -8,14 +8,29 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 
 use serde_json::Value;
+use tempfile::TempDir;
 
 use crate::{Peers, Reading};
 
-/// A broker that can be measured, stopped and killed; killed when dropped.
+/// What comes before the arguments of a test.
+const COMMON: [&str; 6] = [
+    "--endpoint",
+    "tcp://127.0.0.1:0",
+    "--health-port",
+    "0",
+    "--log-level",
+    "info",
+];
+
+/// A broker that can be measured, stopped and killed; killed when dropped. Or a state service, which
+/// is a broker to its own clients.
 pub struct BrokerProcess {
     child: Child,
+    /// Its part in the names of metrics.
+    part: &'static str,
     peers: Peers,
     health: String,
+    _folder: Option<TempDir>,
 }
 
 impl BrokerProcess {
@@ -26,11 +41,25 @@ impl BrokerProcess {
 
     /// Starts a broker by a command that takes a broker's arguments after its own.
     pub fn start_as(mut command: Command, arguments: &[&str]) -> Self {
+        command.args(COMMON).args(["--buses", "[]"]).args(arguments);
+        Self::run(command, "broker", None)
+    }
+
+    /// Starts the state service `program`, which nobody reaches but at its own endpoint.
+    pub fn start_state(program: impl AsRef<Path>, arguments: &[&str]) -> Self {
+        let folder = tempfile::tempdir().expect("a folder for a database");
+        let mut command = Command::new(program.as_ref());
+        command
+            .args(COMMON)
+            .arg("--db")
+            .arg(folder.path().join("state.db"))
+            .args(["--broker-endpoint", "", "--bus-endpoint", ""])
+            .args(arguments);
+        Self::run(command, "state", Some(folder))
+    }
+
+    fn run(mut command: Command, part: &'static str, folder: Option<TempDir>) -> Self {
         let mut child = command
-            .args(["--endpoint", "tcp://127.0.0.1:0", "--health-port", "0"])
-            .args(["--buses", "[]"])
-            .args(["--log-level", "info"])
-            .args(arguments)
             .env_clear()
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -49,13 +78,15 @@ impl BrokerProcess {
             }
         };
         let health = told("daemon.health", "address");
-        let endpoint = told("broker.bound", "endpoint");
+        let endpoint = told(&format!("{part}.bound"), "endpoint");
         // Somebody has to read what the broker logs.
         thread::spawn(move || lines.for_each(drop));
         Self {
             child,
+            part,
             peers: Peers::new(endpoint),
             health,
+            _folder: folder,
         }
     }
 
@@ -73,7 +104,7 @@ impl BrokerProcess {
         stream
             .read_to_string(&mut answer)
             .expect("the health server answers");
-        Reading::new(answer)
+        Reading::of(self.part, answer)
     }
 
     /// Sends a signal by its name, such as `STOP`.

@@ -14,7 +14,8 @@ pub struct CratePeer {
 }
 
 impl CratePeer {
-    pub(crate) fn connect(runtime: &Handle, endpoint: &str) -> Self {
+    /// Connects to whoever listens there.
+    pub fn connect(runtime: &Handle, endpoint: &str) -> Self {
         let mut socket = DealerSocket::new();
         let connected =
             runtime.block_on(async { timeout(PATIENCE, socket.connect(endpoint)).await });

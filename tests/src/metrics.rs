@@ -1,24 +1,38 @@
-//! What a broker's `/metrics` says.
+//! What a broker's `/metrics` says, or that of whoever is one to its own clients.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
 /// The text of `/metrics`, at one moment.
 #[derive(Clone)]
-pub struct Reading(String);
+pub struct Reading {
+    text: String,
+    /// What the names of its series begin with.
+    prefix: String,
+}
 
 impl Reading {
     pub fn new(text: String) -> Self {
-        Self(text)
+        Self::of("broker", text)
     }
 
-    /// A series by its whole name without `plantd_broker_`; 0 if there is none.
+    /// Reads the metrics of another part.
+    pub fn of(part: &str, text: String) -> Self {
+        let prefix = format!("plantd_{part}_");
+        Self { text, prefix }
+    }
+
+    /// The series of the part, without what their names begin with.
+    fn series(&self) -> impl Iterator<Item = &str> {
+        let lines = self.text.lines();
+        lines.filter_map(|line| line.strip_prefix(&self.prefix))
+    }
+
+    /// A series by its whole name without `plantd_<part>_`; 0 if there is none.
     pub fn value(&self, series: &str) -> u64 {
-        let lines = self.0.lines();
-        let mut values = lines.filter_map(|line| {
-            let rest = line.strip_prefix("plantd_broker_")?;
-            rest.strip_prefix(series)?.strip_prefix(' ')
-        });
+        let mut values = self
+            .series()
+            .filter_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
         values.next().map_or(0, |value| {
             value
                 .parse()
@@ -43,10 +57,9 @@ impl Reading {
 
     /// Every reason for which something was refused, with how often.
     pub fn rejections(&self) -> BTreeMap<String, u64> {
-        let lines = self.0.lines();
-        lines
+        self.series()
             .filter_map(|line| {
-                let rest = line.strip_prefix("plantd_broker_rejected_total{reason=\"")?;
+                let rest = line.strip_prefix("rejected_total{reason=\"")?;
                 let (reason, count) = rest.split_once("\"} ")?;
                 Some((
                     reason.to_owned(),
@@ -59,14 +72,10 @@ impl Reading {
 }
 
 impl fmt::Debug for Reading {
-    /// Shows the series of the broker that are not 0.
+    /// Shows the series that are not 0.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let lines = self
-            .0
-            .lines()
-            .filter_map(|line| line.strip_prefix("plantd_broker_"));
         f.debug_list()
-            .entries(lines.filter(|line| !line.ends_with(" 0")))
+            .entries(self.series().filter(|line| !line.ends_with(" 0")))
             .finish()
     }
 }

@@ -16,7 +16,8 @@ pub struct Peers {
 }
 
 impl Peers {
-    pub(crate) fn new(endpoint: String) -> Self {
+    /// Makes peers of whoever listens there.
+    pub fn new(endpoint: String) -> Self {
         Self {
             endpoint,
             context: zmq::Context::new(),

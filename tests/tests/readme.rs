@@ -85,7 +85,7 @@ fn the_state_in_python_is_kept_and_read() {
         db: folder.path().join("state.db"),
         ..plantd_state::Config::default()
     };
-    config.broker_endpoint = OneOrMore::one(plant.endpoint().parse().unwrap());
+    config.broker_endpoint = Some(OneOrMore::one(plant.endpoint().parse().unwrap()));
     let daemon = Daemon::new(Shutdown::new());
     let output = plant.block_on(async {
         let running = plantd_state::run(config, daemon.clone());

@@ -10,6 +10,11 @@ use crate::{link::ConnectionKey, status::BrokerStatus};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct RegistrationId(pub(super) u64);
 
+impl RegistrationId {
+    /// The registration at the worker's own listeners.
+    pub(super) const OWN: Self = Self(u64::MAX);
+}
+
 /// A worker's registration at one broker.
 #[derive(Debug)]
 pub(super) struct Registration {

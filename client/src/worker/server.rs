@@ -1,4 +1,4 @@
-//! The loop that serves: registrations at every broker, handlers, and leaving.
+//! The loop that serves: registrations at every broker, listeners of its own, handlers, and leaving.
 
 mod parts;
 
@@ -10,8 +10,7 @@ use std::{
 };
 
 use futures_util::FutureExt;
-use plantd_mdp::{ErrorCode, Header, worker as machine};
-use plantd_zmtp::Message;
+use plantd_mdp::{ErrorCode, worker as machine};
 use tokio::{
     sync::{mpsc, watch},
     time::{Instant as Clock, sleep_until},
@@ -21,6 +20,7 @@ use tracing::{debug, info, trace};
 use super::{
     Answer, Outcome, Request, Served, Worker,
     held::{Held, HeldKey},
+    listening::{Listening, Visit, Work},
     registration::{Registration, RegistrationId},
     request::PartToSend,
 };
@@ -34,7 +34,7 @@ use crate::{
 
 /// Parts on their way from handlers; each handler waits for its own.
 const PARTS: usize = 64;
-/// What is taken, at most, before what came of it is written.
+/// After how many messages and other events, at most, what came of them is written.
 const TURN: usize = 256;
 
 /// A worker that serves.
@@ -46,7 +46,10 @@ pub(super) struct Server {
     directory: Directory,
     registrations: BTreeMap<RegistrationId, Registration>,
     next_registration: u64,
+    listening: Option<Listening>,
     held: Held,
+    /// Whose parts found no room in this turn.
+    held_back: Vec<HeldKey>,
     parts: mpsc::Receiver<PartToSend>,
     part_sender: mpsc::Sender<PartToSend>,
     status: watch::Sender<Status>,
@@ -60,15 +63,41 @@ pub(super) struct Server {
 enum Wake {
     Link(LinkEvent),
     Directory,
+    Listening(Visit),
     Ended(HeldKey, Outcome),
     Part(PartToSend),
     Shutdown,
     Timeout,
 }
 
+impl Wake {
+    /// What it counts as in a turn.
+    fn weight(&self) -> usize {
+        match self {
+            Self::Link(LinkEvent::Messages { messages, .. }) => messages.len(),
+            Self::Listening(visit) => visit.weight(),
+            Self::Link(_)
+            | Self::Directory
+            | Self::Ended(..)
+            | Self::Part(_)
+            | Self::Shutdown
+            | Self::Timeout => 1,
+        }
+    }
+}
+
 impl Server {
     pub(super) fn new(worker: Worker, answer: Answer) -> Self {
         let (part_sender, parts) = mpsc::channel(PARTS);
+        let listening = (!worker.listeners.is_empty()).then(|| {
+            Listening::new(
+                worker.listeners,
+                worker.listener_limits,
+                &worker.config,
+                worker.listener_status,
+                Clock::now().into_std(),
+            )
+        });
         Self {
             config: worker.config,
             drain_timeout: worker.drain_timeout,
@@ -76,7 +105,9 @@ impl Server {
             directory: Directory::new(worker.brokers),
             registrations: BTreeMap::new(),
             next_registration: 0,
+            listening,
             held: Held::new(worker.concurrency, answer),
+            held_back: Vec::new(),
             parts,
             part_sender,
             status: worker.status,
@@ -95,16 +126,21 @@ impl Server {
             self.take_due(now);
             self.take_outputs(now);
             // What else has come already shares the write.
-            for _ in 1..TURN {
+            let mut taken = 1;
+            while taken < TURN {
                 let Some(wake) = self.next().now_or_never() else {
                     break;
                 };
+                taken += wake.weight();
                 self.take(wake, now);
                 self.take_outputs(now);
             }
-            self.links.flush();
-            let has_left = |registration: &Registration| registration.has_left;
-            if self.drains_until.is_some() && self.registrations.values().all(has_left) {
+            self.flush();
+            while self.retry_held_back(now) {
+                self.take_outputs(now);
+                self.flush();
+            }
+            if self.drains_until.is_some() && self.has_left() {
                 break;
             }
             wake = self.wait(shutdown.as_mut()).await;
@@ -121,7 +157,8 @@ impl Server {
             .registrations
             .values()
             .map(|it| it.machine.poll_timeout());
-        let due = machines.chain([self.drains_until]).flatten().min();
+        let own = self.listening.as_ref().and_then(Listening::poll_timeout);
+        let due = machines.chain([own, self.drains_until]).flatten().min();
         let due = async {
             match due {
                 Some(due) => sleep_until(due.into()).await,
@@ -135,13 +172,27 @@ impl Server {
         }
     }
 
-    /// Waits for what brokers and handlers do. Dropping the future loses nothing.
+    /// Waits for what brokers, clients and handlers do. Dropping the future loses nothing.
     async fn next(&mut self) -> Wake {
+        let own = async {
+            match &mut self.listening {
+                Some(listening) => listening.next().await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             event = self.links.next() => Wake::Link(event),
             () = self.directory.changed() => Wake::Directory,
+            visit = own => Wake::Listening(visit),
             (key, outcome) = self.held.next() => Wake::Ended(key, outcome),
             Some(part) = self.parts.recv() => Wake::Part(part),
+        }
+    }
+
+    fn flush(&mut self) {
+        self.links.flush();
+        if let Some(listening) = &mut self.listening {
+            listening.flush();
         }
     }
 
@@ -149,6 +200,11 @@ impl Server {
         match wake {
             Wake::Link(event) => self.take_event(event, now),
             Wake::Directory => self.take_directory(),
+            Wake::Listening(visit) => {
+                if let Some(listening) = &mut self.listening {
+                    listening.take(visit, now);
+                }
+            }
             Wake::Ended(key, outcome) => self.take_outcome(key, outcome, now),
             Wake::Part(part) => self.take_part(part.key, part.part, part.sent, now),
             Wake::Shutdown => {
@@ -156,6 +212,9 @@ impl Server {
                 self.drains_until = Some(now + self.drain_timeout);
                 for registration in self.registrations.values_mut() {
                     registration.machine.drain(now);
+                }
+                if let Some(listening) = &mut self.listening {
+                    listening.drain(now);
                 }
             }
             Wake::Timeout => {}
@@ -166,12 +225,24 @@ impl Server {
         for registration in self.registrations.values_mut() {
             registration.machine.handle_timeout(now);
         }
+        if let Some(listening) = &mut self.listening {
+            listening.handle_timeout(now);
+        }
         if self.drains_until.is_some_and(|until| until <= now) {
             for registration in self.registrations.values_mut() {
                 self.unfinished += registration.machine.held_count();
                 registration.machine.abandon(now);
             }
+            if let Some(listening) = &mut self.listening {
+                self.unfinished += listening.abandon(now);
+            }
         }
+    }
+
+    /// Whether everybody has been said goodbye to.
+    fn has_left(&self) -> bool {
+        self.registrations.values().all(|it| it.has_left)
+            && self.listening.as_ref().is_none_or(Listening::has_left)
     }
 
     fn take_event(&mut self, event: LinkEvent, now: Instant) {
@@ -246,10 +317,9 @@ impl Server {
     }
 
     fn take_outcome(&mut self, key: HeldKey, outcome: Outcome, now: Instant) {
-        let Some(registration) = self.registrations.get_mut(&key.registration) else {
+        let Some(machine) = self.machine_of(key.registration) else {
             return;
         };
-        let machine = &mut registration.machine;
         if !machine.is_held(key.token) {
             return;
         }
@@ -275,6 +345,11 @@ impl Server {
             {
                 self.take_output(id, output, now);
             }
+        }
+        while let Some(listening) = &mut self.listening
+            && let Some(work) = listening.poll_work(now)
+        {
+            self.take_work(RegistrationId::OWN, work, now);
         }
     }
 
@@ -314,36 +389,15 @@ impl Server {
                 header,
                 body,
             } => {
-                let registration = id;
-                self.hold(
-                    HeldKey {
-                        registration,
-                        token,
-                    },
+                let work = Work::Request {
+                    token,
                     header,
                     body,
-                );
-            }
-            machine::Output::Cancel { token } => {
-                let key = HeldKey {
-                    registration: id,
-                    token,
                 };
-                let had_no_handler = self.held.cancel(key);
-                if had_no_handler && registration.machine.is_held(token) {
-                    let code = ErrorCode::Cancelled.as_str();
-                    registration.machine.send_error(token, code, "", false, now);
-                }
+                self.take_work(id, work, now);
             }
-            machine::Output::Room { token } => {
-                let key = HeldKey {
-                    registration: id,
-                    token,
-                };
-                if let Some((part, sent)) = self.held.take_part(key) {
-                    self.take_part(key, part, sent, now);
-                }
-            }
+            machine::Output::Cancel { token } => self.take_work(id, Work::Cancel { token }, now),
+            machine::Output::Room { token } => self.take_work(id, Work::Room { token }, now),
             machine::Output::Drained => {
                 registration.has_left = true;
                 registration.is_up = false;
@@ -352,10 +406,48 @@ impl Server {
         }
     }
 
-    fn hold(&mut self, key: HeldKey, header: Header, body: Message) {
-        let body = body.into_held().into();
-        let request = Request::new(key, header, body, self.part_sender.clone());
-        self.held.take(key, request);
+    /// Takes what concerns a request, wherever it came from.
+    fn take_work(&mut self, registration: RegistrationId, work: Work, now: Instant) {
+        let key = |token| HeldKey {
+            registration,
+            token,
+        };
+        match work {
+            Work::Request {
+                token,
+                header,
+                body,
+            } => {
+                let (key, body) = (key(token), body.into_held().into());
+                let request = Request::new(key, header, body, self.part_sender.clone());
+                self.held.take(key, request);
+            }
+            Work::Cancel { token } => {
+                let had_no_handler = self.held.cancel(key(token));
+                if let Some(machine) = self.machine_of(registration)
+                    && had_no_handler
+                    && machine.is_held(token)
+                {
+                    let code = ErrorCode::Cancelled.as_str();
+                    machine.send_error(token, code, "", false, now);
+                }
+            }
+            Work::Room { token } => {
+                if let Some((part, sent)) = self.held.take_part(key(token)) {
+                    self.take_part(key(token), part, sent, now);
+                }
+            }
+            Work::RoomSomewhere => self.retry_parts(registration, now),
+        }
+    }
+
+    /// The machine whose requests are held under this registration.
+    fn machine_of(&mut self, registration: RegistrationId) -> Option<&mut machine::Worker> {
+        if registration == RegistrationId::OWN {
+            return self.listening.as_mut().map(Listening::resident);
+        }
+        let known = self.registrations.get_mut(&registration);
+        known.map(|known| &mut known.machine)
     }
 
     fn registration_of(

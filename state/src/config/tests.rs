@@ -35,6 +35,53 @@ fn the_bus_may_be_left_out_and_backups_are_beside_the_database() {
 }
 
 #[test]
+fn an_endpoint_that_others_can_reach_needs_allow_anonymous() {
+    let open = [("ENDPOINT", "[tcp://127.0.0.1:9798, 'tcp://*:9798']")];
+    let refusal = load::<Config>(&with(&open)).unwrap_err().to_string();
+    assert!(refusal.contains("\n    allow_anonymous: true"), "{refusal}");
+    let meant = [open[0], ("ALLOW_ANONYMOUS", "true")];
+    let config = load::<Config>(&with(&meant)).unwrap().config;
+    assert_eq!(config.endpoint.unwrap().iter().count(), 2);
+    for endpoint in ["tcp://127.0.0.1:9798", "ipc:///run/plantd/state"] {
+        load::<Config>(&with(&[("ENDPOINT", endpoint)])).unwrap();
+    }
+}
+
+#[test]
+fn there_is_a_broker_or_an_endpoint() {
+    let neither = with(&[("BROKER_ENDPOINT", "")]);
+    let errors = load::<Config>(&neither).unwrap_err().errors;
+    assert_eq!(errors[0].key, "broker_endpoint");
+    let own = [("BROKER_ENDPOINT", ""), ("ENDPOINT", "tcp://127.0.0.1:0")];
+    let config = load::<Config>(&with(&own)).unwrap().config;
+    assert_eq!(config.broker_endpoint, None);
+    let router = [
+        own[0],
+        own[1],
+        ("ROLE", "router"),
+        ("SHARDS", "[{name: all, rest: true}]"),
+    ];
+    let errors = load::<Config>(&with(&router)).unwrap_err().errors;
+    assert_eq!(errors[0].key, "broker_endpoint");
+}
+
+#[test]
+fn limits_of_its_own_endpoint_reach_the_worker() {
+    let limits = with(&[
+        ("LIMITS_CONNECTIONS", "7"),
+        ("LIMITS_CONNECTIONS_PER_ADDRESS", "3"),
+        ("LIMITS_MEMORY", "64MiB"),
+    ]);
+    let config = load::<Config>(&limits).unwrap().config;
+    let expected = ListenerLimits {
+        connections: 7,
+        connections_per_address: 3,
+        memory_bytes: 64 << 20,
+    };
+    assert_eq!(config.to_listener_limits(), expected);
+}
+
+#[test]
 fn every_problem_is_told_at_once() {
     let sources = with(&[
         ("BROKER_ENDPOINT", "tcp://*:9797"),
@@ -48,6 +95,10 @@ fn every_problem_is_told_at_once() {
         ("LIMITS_VALUE", "3MiB"),
         ("LIMITS_SCOPES", "0"),
         ("LIMITS_WATCHES", "0"),
+        ("LIMITS_CONNECTIONS", "0"),
+        ("LIMITS_CONNECTIONS_PER_ADDRESS", "0"),
+        ("LIMITS_MEMORY", "1MiB"),
+        ("ENDPOINT", "tcp://*:9798"),
     ]);
     let errors = load::<Config>(&sources).unwrap_err().errors;
     let mut keys: Vec<String> = errors.into_iter().map(|error| error.key).collect();
@@ -57,8 +108,12 @@ fn every_problem_is_told_at_once() {
         "broker_endpoint",
         "bus_endpoint",
         "concurrency",
+        "endpoint",
         "history.age",
         "history.count",
+        "limits.connections",
+        "limits.connections_per_address",
+        "limits.memory",
         "limits.scopes",
         "limits.value",
         "limits.watches",

@@ -11,3 +11,8 @@ mod routed;
 mod sharded;
 mod shards;
 mod watching;
+
+/// Where the clients of this suite ask: at the broker.
+fn asked_at(broker: &plant::Broker, _database: &std::path::Path) -> String {
+    broker.endpoint()
+}

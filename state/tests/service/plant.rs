@@ -66,6 +66,11 @@ pub(crate) fn config<T: plantd_daemon::config::Settings>(
     load::<T>(&sources).unwrap().config
 }
 
+/// Where the service takes clients itself.
+pub(crate) fn own_endpoint(database: &Path) -> String {
+    format!("ipc://{}", database.with_extension("socket").display())
+}
+
 /// A state service that runs in this process.
 pub(crate) struct State {
     pub(crate) daemon: Daemon,
@@ -75,8 +80,10 @@ pub(crate) struct State {
 impl State {
     pub(crate) fn start(broker: &Broker, database: &Path, variables: &[(&str, &str)]) -> Self {
         let (endpoint, frontend) = (broker.endpoint(), broker.frontend());
+        let own = own_endpoint(database);
         let mut all = vec![
             ("BROKER_ENDPOINT", endpoint.as_str()),
+            ("ENDPOINT", &own),
             ("BUS_ENDPOINT", &frontend),
             ("DB", database.to_str().unwrap()),
         ];
@@ -125,7 +132,7 @@ impl Plant {
         let folder = tempfile::tempdir().unwrap();
         let database = folder.path().join("state.db");
         let state = State::start(&broker, &database, variables);
-        let client = Client::connect(broker.endpoint()).unwrap();
+        let client = Client::connect(crate::asked_at(&broker, &database)).unwrap();
         Self {
             broker,
             state,

@@ -20,32 +20,26 @@ impl Server {
         sent: oneshot::Sender<()>,
         now: Instant,
     ) {
-        let Some(registration) = self.registrations.get_mut(&key.registration) else {
+        let has_room = self.has_room(key);
+        let Some(machine) = self.machine_of(key.registration) else {
             return;
         };
         if let Err(message) = part.body.check_size() {
             let code = ErrorCode::TooLarge.as_str();
-            registration
-                .machine
-                .send_error(key.token, code, &message, false, now);
+            machine.send_error(key.token, code, &message, false, now);
             return;
         }
         if sent.is_closed() {
             // The handler gave it up.
             return;
         }
-        let has_room = registration
-            .connection
-            .is_none_or(|it| self.links.has_room(it));
         if !has_room {
             self.held.keep_part(key, part, sent);
+            self.held_back.push(key);
             return;
         }
         let Reply { body, properties } = part;
-        match registration
-            .machine
-            .send_partial(key.token, properties.clone(), body.into(), now)
-        {
+        match machine.send_partial(key.token, properties.clone(), body.into(), now) {
             machine::PartSent::Sent => {
                 // A handler that is gone needs no answer.
                 let _ = sent.send(());
@@ -57,6 +51,32 @@ impl Server {
             }
             machine::PartSent::Gone => {}
         }
+    }
+
+    /// Whether little waits to be written on the part's way.
+    fn has_room(&self, key: HeldKey) -> bool {
+        if key.registration == RegistrationId::OWN {
+            let listening = self.listening.as_ref();
+            return listening.is_none_or(|listening| listening.has_room(key.token));
+        }
+        let registration = self.registrations.get(&key.registration);
+        let connection = registration.and_then(|it| it.connection);
+        connection.is_none_or(|it| self.links.has_room(it))
+    }
+
+    /// Tries again what found no room, once everything before it is handed over: nobody tells of room
+    /// where little waits. Whether something was tried.
+    pub(super) fn retry_held_back(&mut self, now: Instant) -> bool {
+        let mut has_tried = false;
+        for key in std::mem::take(&mut self.held_back) {
+            if self.has_room(key)
+                && let Some((part, sent)) = self.held.take_part(key)
+            {
+                has_tried = true;
+                self.take_part(key, part, sent, now);
+            }
+        }
+        has_tried
     }
 
     pub(super) fn retry_parts(&mut self, registration: RegistrationId, now: Instant) {
