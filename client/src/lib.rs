@@ -101,6 +101,8 @@
 //! # Features
 //! `zeromq` (default): [`Transport::Zeromq`], which carries the same protocol over the `zeromq` crate.
 //!
+//! `cache`: `state::Cache`, with which a [`State`] answers reads from memory.
+//!
 //! What is not here: any dialect of Majordomo but MDP/0.3.
 #![warn(missing_docs)]
 

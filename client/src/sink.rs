@@ -137,7 +137,7 @@ impl Sink {
     }
 
     /// Waits until every broker that is connected, and one at least, has read the subscriptions as
-    /// they are. A publication that a broker gets later reaches this sink, unless its publisher leaves
+    /// they are when this is called. A publication that a broker gets later reaches this sink, unless its publisher leaves
     /// it out because the subscription has not come to it yet.
     ///
     /// Over the `zeromq` crate, and at a peer of ZMTP 3.0, the subscriptions were sent and no more is
@@ -145,10 +145,13 @@ impl Sink {
     ///
     /// # Errors
     /// [`SinkClosed`] when the sink's runtime has ended.
-    pub async fn settled(&self) -> Result<(), SinkClosed> {
+    pub fn settled(&self) -> impl Future<Output = Result<(), SinkClosed>> + Send + use<> {
         let (done, is_done) = oneshot::channel();
-        self.send(Command::Settle(done))?;
-        is_done.await.map_err(|_| SinkClosed)
+        let sent = self.send(Command::Settle(done));
+        async move {
+            sent?;
+            is_done.await.map_err(|_| SinkClosed)
+        }
     }
 
     /// Waits for the next event. Dropping the future loses nothing. `None` only when the sink's runtime

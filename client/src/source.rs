@@ -13,6 +13,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use bytes::Bytes;
 use plantd_mdp::{Properties, ReconnectDelays};
 use plantd_zmtp::Message;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -115,6 +116,21 @@ impl Source {
         let sent = self.commands.send(Command::Flush(done));
         sent.map_err(|_| SourceClosed)?;
         is_done.await.map_err(|_| SourceClosed)
+    }
+
+    /// Says whether every broker that is connected, and one at least, has told that somebody subscribes to
+    /// this topic: what is published on it from now on is sent to all of them.
+    ///
+    /// Over the `zeromq` crate it is not known, and said to be so while a broker is connected.
+    ///
+    /// # Errors
+    /// [`SourceClosed`] when a clone was closed, or the runtime has ended.
+    pub async fn is_subscribed(&self, topic: impl AsRef<[u8]>) -> Result<bool, SourceClosed> {
+        let (answer, answered) = oneshot::channel();
+        let topic = Bytes::copy_from_slice(topic.as_ref());
+        let sent = self.commands.send(Command::IsSubscribed(topic, answer));
+        sent.map_err(|_| SourceClosed)?;
+        answered.await.map_err(|_| SourceClosed)
     }
 
     /// Closes the source and its clones: waits up to 2 s until what was published is read, as

@@ -2,6 +2,8 @@
 
 mod attempts;
 mod batch;
+#[cfg(feature = "cache")]
+mod cache;
 mod entry;
 mod error;
 mod exchange;
@@ -30,6 +32,8 @@ use crate::Client;
 use wire::Fields;
 
 pub use batch::Operation;
+#[cfg(feature = "cache")]
+pub use cache::{Cache, CacheBuilder, CacheStats};
 pub use entry::{Change, Entry, Event, Written};
 pub use error::{ReadError, Refusal, StateError, WatchError, WriteError};
 pub use list::{ListBuilder, Listing};
@@ -83,14 +87,18 @@ struct Shared {
     /// Begins the ids of all writes of this `State`.
     writer: String,
     writes: AtomicU64,
+    #[cfg(feature = "cache")]
+    cached: Option<cache::Cached>,
 }
 
 /// Configures a [`State`].
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct StateBuilder {
     client: Client,
     service: String,
     timeout: Duration,
+    #[cfg(feature = "cache")]
+    cache: Option<Cache>,
 }
 
 impl State {
@@ -105,6 +113,8 @@ impl State {
             client: client.clone(),
             service: SERVICE.to_owned(),
             timeout: TIMEOUT,
+            #[cfg(feature = "cache")]
+            cache: None,
         }
     }
 
@@ -114,6 +124,8 @@ impl State {
         Scope {
             state: self.clone(),
             name: name.as_ref().into(),
+            #[cfg(feature = "cache")]
+            followed: self.cached().and_then(|it| it.scope(name.as_ref())),
         }
     }
 
@@ -148,6 +160,17 @@ impl State {
         Ok(self.read("stats", &Fields::default()).await?)
     }
 
+    /// What the cache counts, if there is one.
+    #[cfg(feature = "cache")]
+    pub fn cache_stats(&self) -> Option<CacheStats> {
+        self.cached().map(cache::Cached::stats)
+    }
+
+    #[cfg(feature = "cache")]
+    fn cached(&self) -> Option<&cache::Cached> {
+        self.shared.cached.as_ref()
+    }
+
     fn next_write_id(&self) -> String {
         let count = self.shared.writes.fetch_add(1, Ordering::Relaxed);
         format!("{}-{count}", self.shared.writer)
@@ -172,20 +195,51 @@ impl StateBuilder {
         self
     }
 
+    /// Answers reads from memory as far as the cache knows; without one by default. See [`Cache`].
+    #[cfg(feature = "cache")]
+    #[must_use]
+    pub fn cache(mut self, cache: Cache) -> Self {
+        self.cache = Some(cache);
+        self
+    }
+
     /// Creates it. Nothing is asked.
+    ///
+    /// # Panics
+    /// With a cache, outside of a tokio runtime.
     pub fn build(self) -> State {
-        // The seeds of two maps, which differ between processes and between calls.
-        let random = || RandomState::new().hash_one(0);
+        #[cfg(feature = "cache")]
+        let cached = self.cache.map(|cache| {
+            let asker = Shared::new(self.client.clone(), self.service.clone(), self.timeout);
+            let asker = State {
+                shared: Arc::new(asker),
+            };
+            cache::Cached::start(cache, asker)
+        });
         let shared = Shared {
-            client: self.client,
-            service: self.service,
-            timeout: self.timeout,
-            shards: shards::Known::default(),
-            writer: format!("{:016x}{:016x}", random(), random()),
-            writes: AtomicU64::new(1),
+            #[cfg(feature = "cache")]
+            cached,
+            ..Shared::new(self.client, self.service, self.timeout)
         };
         State {
             shared: Arc::new(shared),
+        }
+    }
+}
+
+impl Shared {
+    fn new(client: Client, service: String, timeout: Duration) -> Self {
+        // The seeds of two maps, which differ between processes and between calls.
+        let random = || RandomState::new().hash_one(0);
+        Self {
+            client,
+            service,
+            timeout,
+            shards: shards::Known::default(),
+            writer: format!("{:016x}{:016x}", random(), random()),
+            writes: AtomicU64::new(1),
+            #[cfg(feature = "cache")]
+            cached: None,
         }
     }
 }

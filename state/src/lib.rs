@@ -122,6 +122,10 @@ async fn run_store(config: Config, daemon: Daemon) -> anyhow::Result<()> {
         place,
         daemon.shutdown.clone(),
     );
+    let service = match &publisher {
+        Some(publisher) => service.publishing_with(publisher.source().clone()),
+        None => service,
+    };
     let backing_up = service
         .clone()
         .keep_backing_up(config.backup.interval.into(), config.backup.keep);

@@ -6,6 +6,7 @@ use std::thread;
 use plantd_client::{Endpoint, PublishError, Source};
 
 use crate::metrics::Published;
+use crate::names::Scope;
 use crate::reply::Object;
 use crate::service::write_change;
 use crate::store::Announcement;
@@ -54,6 +55,13 @@ impl Publisher {
             tracing::debug!(context = "state.bus", %error, "some changes may not be published");
         }
     }
+}
+
+/// Whether the changes of a scope go to all brokers of the bus, because somebody subscribes to them there.
+pub(crate) async fn is_subscribed(source: &Source, scope: &Scope) -> bool {
+    let topic = format!("{TOPIC}{scope}");
+    // One that is closed publishes nothing.
+    source.is_subscribed(topic).await.unwrap_or(false)
 }
 
 fn publish(source: &Source, groups: &Receiver<Vec<Announcement>>, metrics: &Published) {

@@ -9,7 +9,7 @@ mod watching;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use plantd_client::{Reply, Request, WorkerError};
+use plantd_client::{Reply, Request, Source, WorkerError};
 use plantd_daemon::shutdown::Shutdown;
 use tokio::sync::Semaphore;
 
@@ -36,6 +36,8 @@ pub(crate) struct Service {
     watches: Arc<Semaphore>,
     most_watches: usize,
     place: Place,
+    /// What changes are published with.
+    source: Option<Source>,
     stop: Shutdown,
 }
 
@@ -58,7 +60,16 @@ impl Service {
             watches: Arc::new(Semaphore::new(watches)),
             most_watches: watches,
             place,
+            source: None,
             stop,
+        }
+    }
+
+    /// Says whether changes are published, for those who want to rely on it.
+    pub(crate) fn publishing_with(self, source: Source) -> Self {
+        Self {
+            source: Some(source),
+            ..self
         }
     }
 
@@ -140,7 +151,7 @@ impl Service {
                 version,
             } => self.get(&scope, &key, version),
             Operation::Health(scope) => self.health(scope.as_ref()),
-            Operation::Stats(Some(scope)) => self.scope_stats(&scope),
+            Operation::Stats(Some(scope)) => self.scope_stats(&scope).await,
             Operation::Stats(None) => self.stats(),
             Operation::Shards => Ok(self.place.shards()),
             Operation::ListScopes(page) => {

@@ -234,6 +234,11 @@ impl Kept {
         self.safe >= position && self.links.values().all(|link| link.confirmed >= position)
     }
 
+    /// Whether every connection is sent what is published on a topic, for good; and there is one.
+    pub(super) fn is_subscribed(&self, topic: &[u8]) -> bool {
+        !self.links.is_empty() && self.links.values().all(|it| it.wanted.matches(topic))
+    }
+
     /// The publications that no broker is known to have read.
     pub(super) fn unread(&self) -> u64 {
         self.end() - self.safe

@@ -8,6 +8,7 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
+use bytes::Bytes;
 use plantd_mdp::Properties;
 use plantd_zmtp::Message;
 use tokio::{
@@ -42,6 +43,7 @@ pub(super) enum Command {
     },
     /// To be answered when all that was published before was read.
     Flush(oneshot::Sender<()>),
+    IsSubscribed(Bytes, oneshot::Sender<bool>),
     Close(oneshot::Sender<Outcome>),
 }
 
@@ -161,6 +163,10 @@ impl Owner {
                 });
             }
             Some(Command::Flush(done)) => self.flushes.push((self.kept.end(), done)),
+            Some(Command::IsSubscribed(topic, answer)) => {
+                // Who does not wait any more needs no answer.
+                let _ = answer.send(self.kept.is_subscribed(&topic));
+            }
             Some(Command::Close(done)) => self.close(Some(done), now),
             None if self.closing.is_none() => self.close(None, now),
             None => {}

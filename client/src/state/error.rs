@@ -214,6 +214,14 @@ impl Failed {
     pub(super) fn invalid(error: RequestError) -> Self {
         Self::Not(StateError::Request(error))
     }
+
+    /// The sequence of the scope, as far as a refusal says it.
+    pub(super) fn sequence(&self) -> Option<u64> {
+        match self {
+            Self::Not(StateError::Refused(refusal)) => Some(refusal.detail.sequence),
+            Self::Not(StateError::Request(_)) | Self::Unknown(_) => None,
+        }
+    }
 }
 
 impl From<Failed> for StateError {

@@ -42,6 +42,11 @@ impl State {
     ) -> Result<T, Failed> {
         fields.id = Some(self.next_write_id());
         let body = fields.body(operation);
+        #[cfg(feature = "cache")]
+        let _writing = self.cached().map(|cached| super::cache::Writing {
+            cached,
+            fields: &fields,
+        });
         let reply = self.until_done(&fields, body, Attempts::of_write());
         data(&reply.await?).map_err(Failed::Unknown)
     }

@@ -25,6 +25,20 @@ const STEP_KEYS: u32 = 1_000;
 pub struct Scope {
     pub(super) state: State,
     pub(super) name: Arc<str>,
+    #[cfg(feature = "cache")]
+    pub(super) followed: Option<Arc<super::cache::Followed>>,
+}
+
+/// What the service answers of a key.
+#[derive(Debug)]
+pub(super) struct Answered {
+    pub(super) entry: Option<Entry>,
+    /// How new that is: the version, or the scope's sequence at which there was none.
+    #[cfg_attr(
+        not(feature = "cache"),
+        expect(dead_code, reason = "of use to the cache")
+    )]
+    pub(super) as_of: Option<u64>,
 }
 
 impl Scope {
@@ -47,7 +61,11 @@ impl Scope {
     /// # Errors
     /// Whatever keeps it from being read.
     pub async fn get_value(&self, key: &str) -> Result<Option<Entry>, ReadError> {
-        self.read_entry(key, None).await
+        #[cfg(feature = "cache")]
+        if let (Some(cached), Some(followed)) = (self.state.cached(), &self.followed) {
+            return cached.get(self, followed, key).await;
+        }
+        Ok(self.ask(key).await?.entry)
     }
 
     /// Reads what one change wrote; `None` where the history does not have it (any more).
@@ -55,25 +73,39 @@ impl Scope {
     /// # Errors
     /// Whatever keeps it from being read.
     pub async fn get_version(&self, key: &str, version: u64) -> Result<Option<Entry>, ReadError> {
-        self.read_entry(key, Some(version)).await
+        Ok(self.read_entry(key, Some(version)).await?.entry)
     }
 
-    async fn read_entry(
-        &self,
-        key: &str,
-        version: Option<u64>,
-    ) -> Result<Option<Entry>, ReadError> {
+    /// Asks the service what a key holds.
+    pub(super) async fn ask(&self, key: &str) -> Result<Answered, ReadError> {
+        self.read_entry(key, None).await
+    }
+
+    async fn read_entry(&self, key: &str, version: Option<u64>) -> Result<Answered, ReadError> {
         let fields = Fields {
             key: Some(key),
             version,
             ..self.fields()
         };
-        match self.state.read::<Told>("state-get", &fields).await {
-            Ok(told) => Ok(Some(told.into_entry().map_err(Failed::invalid)?)),
-            Err(failed) => match ReadError::from(failed) {
-                ReadError::NoScope | ReadError::NotFound => Ok(None),
-                error @ (ReadError::Value { .. } | ReadError::Failed(_)) => Err(error),
-            },
+        let failed = match self.state.read::<Told>("state-get", &fields).await {
+            Ok(told) => {
+                let entry = told.into_entry().map_err(Failed::invalid)?;
+                return Ok(Answered {
+                    as_of: Some(entry.version),
+                    entry: Some(entry),
+                });
+            }
+            Err(failed) => failed,
+        };
+        // An older service does not say it.
+        let as_of = failed.sequence().filter(|sequence| *sequence > 0);
+        match ReadError::from(failed) {
+            ReadError::NotFound => Ok(Answered { entry: None, as_of }),
+            ReadError::NoScope => Ok(Answered {
+                entry: None,
+                as_of: None,
+            }),
+            error @ (ReadError::Value { .. } | ReadError::Failed(_)) => Err(error),
         }
     }
 

@@ -54,6 +54,10 @@ pub struct ScopeStats {
     pub oldest: u64,
     /// Its keys.
     pub keys: u64,
+    /// Whether each change from now on is published on the state bus, and its brokers have subscribers of
+    /// it.
+    #[serde(rename = "published", default)]
+    pub is_published: bool,
     created: u64,
 }
 

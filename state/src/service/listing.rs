@@ -4,6 +4,7 @@ use std::fs;
 
 use super::{Service, no_scope};
 use crate::names::{Key, Scope};
+use crate::publish::is_subscribed;
 use crate::refusal::Refusal;
 use crate::reply::Object;
 use crate::request::Page;
@@ -106,7 +107,12 @@ impl Service {
         Ok(out.finish())
     }
 
-    pub(super) fn scope_stats(&self, scope: &Scope) -> Result<Vec<u8>, Refusal> {
+    pub(super) async fn scope_stats(&self, scope: &Scope) -> Result<Vec<u8>, Refusal> {
+        // Before the sequence is read: each change after it is then published.
+        let is_published = match &self.source {
+            Some(source) => is_subscribed(source, scope).await,
+            None => false,
+        };
         let row = self.look(|reader| reader.scope(scope))?;
         let row = row.ok_or_else(|| no_scope(scope))?;
         let oldest = if row.sequence > row.floor {
@@ -119,7 +125,8 @@ impl Service {
             .number("sequence", row.sequence)
             .number("oldest", oldest)
             .number("keys", row.keys)
-            .number("created", row.created as u64);
+            .number("created", row.created as u64)
+            .flag("published", is_published);
         Ok(out.finish())
     }
 }

@@ -85,3 +85,24 @@ async fn without_a_bus_nothing_is_published_and_everything_else_works() {
     assert_eq!(plant.set("a", 1).await, 2);
     plant.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn stats_of_a_scope_say_whether_its_changes_come_to_subscribers() {
+    let plant = Plant::start().await;
+    plant.set("a", 1).await;
+    let scope = json!({"scope": "org.example"});
+    let stats = plant.done("stats", scope.clone()).await;
+    assert_eq!(stats["published"], false);
+    let mut sink = Sink::connect(plant.broker.backend()).unwrap();
+    sink.subscribe("org.plantd.state.org.example").unwrap();
+    let stats = loop {
+        let stats = plant.done("stats", scope.clone()).await;
+        if stats["published"] == true {
+            break stats;
+        }
+    };
+    // Every change from then on comes.
+    plant.set("a", 2).await;
+    while next(&mut sink).await.1["sequence"] != stats["sequence"].as_u64().unwrap() + 1 {}
+    plant.stop().await;
+}

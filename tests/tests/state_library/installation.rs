@@ -18,9 +18,35 @@ pub(crate) struct Installation {
     daemon: Option<Running>,
 }
 
-struct Broker {
+/// A broker in this process.
+pub(crate) struct Broker {
     running: plantd_broker::Running,
     shutdown: Shutdown,
+}
+
+/// Where a bus is.
+#[derive(Debug, Clone)]
+pub(crate) struct Bus {
+    pub(crate) frontend: String,
+    pub(crate) backend: String,
+}
+
+impl Broker {
+    async fn start(endpoint: &str, bus: &Bus) -> Self {
+        let Bus { frontend, backend } = bus;
+        let buses = format!("[{{name: state, frontend: '{frontend}', backend: '{backend}'}}]");
+        let variables = [("ENDPOINT", endpoint), ("BUSES", &buses)];
+        let config = config::<plantd_broker::Config>(&variables);
+        let shutdown = Shutdown::new();
+        let daemon = Daemon::new(shutdown.clone());
+        let running = plantd_broker::start(config, &daemon).await.unwrap();
+        Self { running, shutdown }
+    }
+
+    pub(crate) async fn stop(self) {
+        self.shutdown.request();
+        self.running.ended().await.unwrap();
+    }
 }
 
 /// A state daemon in this process.
@@ -79,19 +105,30 @@ impl Installation {
 
     pub(crate) async fn start_broker(&mut self) {
         let endpoint = self.endpoint();
-        // None, since those of the default have fixed ports.
-        let variables = [("ENDPOINT", endpoint.as_str()), ("BUSES", "[]")];
-        let config = config::<plantd_broker::Config>(&variables);
-        let shutdown = Shutdown::new();
-        let daemon = Daemon::new(shutdown.clone());
-        let running = plantd_broker::start(config, &daemon).await.unwrap();
-        self.broker = Some(Broker { running, shutdown });
+        self.broker = Some(Broker::start(&endpoint, &self.bus()).await);
     }
 
     pub(crate) async fn stop_broker(&mut self) {
-        let broker = self.broker.take().unwrap();
-        broker.shutdown.request();
-        broker.running.ended().await.unwrap();
+        self.broker.take().unwrap().stop().await;
+    }
+
+    /// The state bus of the broker.
+    pub(crate) fn bus(&self) -> Bus {
+        self.bus_named("bus")
+    }
+
+    /// The endpoints of a bus of this name.
+    pub(crate) fn bus_named(&self, name: &str) -> Bus {
+        let folder = self.folder.path().display();
+        Bus {
+            frontend: format!("ipc://{folder}/{name}-frontend"),
+            backend: format!("ipc://{folder}/{name}-backend"),
+        }
+    }
+
+    /// Starts another broker, for its bus alone.
+    pub(crate) async fn start_bus(&self, bus: &Bus) -> Broker {
+        Broker::start(&format!("{}-broker", bus.frontend), bus).await
     }
 
     pub(crate) fn start_daemon(&mut self, variables: &[(&str, &str)]) {
@@ -101,11 +138,11 @@ impl Installation {
     /// Starts a daemon with a database of this name.
     pub(crate) fn daemon(&self, database: &str, variables: &[(&str, &str)]) -> Running {
         let database = self.folder.path().join(format!("{database}.db"));
-        let endpoint = self.endpoint();
+        let (endpoint, bus) = (self.endpoint(), self.bus());
         let mut all = vec![
             ("BROKER_ENDPOINT", endpoint.as_str()),
+            ("BUS_ENDPOINT", &bus.frontend),
             ("DB", database.to_str().unwrap()),
-            ("BUS_ENDPOINT", ""),
         ];
         all.extend(variables);
         let daemon = Daemon::new(Shutdown::new());

@@ -1,6 +1,7 @@
 //! The client's `State` with the real daemon over a real broker, over both transports.
 #![expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
+mod caching;
 mod installation;
 mod once;
 mod sharded;

@@ -88,6 +88,28 @@ impl Scene {
 }
 
 #[test]
+fn a_topic_is_subscribed_when_every_broker_says_so() {
+    let mut scene = Scene::new();
+    let subscribe = |scene: &mut Scene, n, topic: &'static str| {
+        let change = Subscription::Subscribe(topic.into());
+        scene.kept.handle_subscriptions(link(n), vec![change]);
+    };
+    assert!(!scene.kept.is_subscribed(b"a/b"));
+    scene.kept.handle_opened(link(1));
+    assert!(!scene.kept.is_subscribed(b"a/b"));
+    subscribe(&mut scene, 1, "a/");
+    assert!(scene.kept.is_subscribed(b"a/b"));
+    assert!(!scene.kept.is_subscribed(b"b"));
+    scene.kept.handle_opened(link(2));
+    assert!(!scene.kept.is_subscribed(b"a/b"));
+    subscribe(&mut scene, 2, "");
+    assert!(scene.kept.is_subscribed(b"a/b"));
+    let cancel = Subscription::Cancel("a/".into());
+    scene.kept.handle_subscriptions(link(1), vec![cancel]);
+    assert!(!scene.kept.is_subscribed(b"a/b"));
+}
+
+#[test]
 fn what_is_published_without_a_broker_is_sent_to_the_first() {
     let mut scene = Scene::new();
     scene.publish("a");
