@@ -193,6 +193,37 @@ async fn state_is_kept_over_a_restart() {
     assert_eq!(reply["data"]["value"], 1, "{reply}");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn its_state_part_may_be_a_shard_or_the_router_of_others() {
+    const SHARDS: &str = "[{name: north, prefix: org.north.}, {name: rest, rest: true}]";
+    let database = database();
+    let router = Running::start(
+        plantd()
+            .env("PLANTD_STATE_DB", &database)
+            .env("PLANTD_STATE_SHARDS", SHARDS)
+            .env("PLANTD_STATE_ROLE", "router"),
+    );
+    // Those of another process, at the first one's broker.
+    let shard = |name: &str| {
+        let mut command = plantd();
+        command
+            .env("PLANTD_STATE_SHARDS", SHARDS)
+            .env("PLANTD_STATE_SHARD", name)
+            .env("PLANTD_STATE_BROKER_ENDPOINT", &router.endpoint);
+        Running::start(&mut command)
+    };
+    let _shards = [shard("north"), shard("rest")];
+    let client = Client::connect(&router.endpoint).unwrap();
+    let set = r#"{"scope":"org.north.1","key":"a","value":1}"#;
+    for service in ["org.plantd.State", "org.plantd.State.north"] {
+        let body = plantd_client::Body::from_frames(["state-set", set]);
+        let reply = client.request(service, body).await.unwrap();
+        let reply: Value = serde_json::from_str(reply.body.text().unwrap()).unwrap();
+        assert_eq!(reply["success"], true, "{reply}");
+    }
+    assert!(!database.exists());
+}
+
 #[test]
 fn what_it_tells_on_a_terminal_has_four_commands_to_try() {
     let mut child = plantd()

@@ -81,7 +81,8 @@ async fn run_store(config: Config, daemon: Daemon) -> anyhow::Result<()> {
     let pulse = daemon.health.pulse("writer", clock());
     let (publisher, announcements) = match &config.bus_endpoint {
         Some(bus) => {
-            let started = Publisher::start(bus.iter(), metrics.clone());
+            let own = config.to_own()?;
+            let started = Publisher::start(bus.iter(), own, metrics.clone());
             let (publisher, sender) = started.context("publish on the state bus")?;
             let check = daemon.health.check("bus_connection");
             let status = publisher.source().status();

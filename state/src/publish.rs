@@ -9,6 +9,7 @@ use crate::metrics::Published;
 use crate::names::Scope;
 use crate::reply::Object;
 use crate::service::write_change;
+use crate::shards::Own;
 use crate::store::Announcement;
 
 /// Groups that wait to be published.
@@ -26,9 +27,11 @@ pub(crate) struct Publisher {
 }
 
 impl Publisher {
-    /// Begins to publish what is sent; ends when nobody can send any more.
+    /// Begins to publish what is sent; ends when nobody can send any more. What a store still holds of
+    /// the scopes of other shards expires, and is theirs to tell of.
     pub(crate) fn start<'a>(
         frontends: impl Iterator<Item = &'a Endpoint>,
+        own: Option<Own>,
         metrics: Published,
     ) -> anyhow::Result<(Self, SyncSender<Vec<Announcement>>)> {
         let frontends = frontends.map(Endpoint::to_string);
@@ -36,7 +39,7 @@ impl Publisher {
         let (sender, receiver) = sync_channel(GROUPS);
         let thread = thread::Builder::new().name("publisher".to_owned()).spawn({
             let source = source.clone();
-            move || publish(&source, &receiver, &metrics)
+            move || publish(&source, &receiver, own.as_ref(), &metrics)
         })?;
         Ok((Self { source, thread }, sender))
     }
@@ -64,10 +67,17 @@ pub(crate) async fn is_subscribed(source: &Source, scope: &Scope) -> bool {
     source.is_subscribed(topic).await.unwrap_or(false)
 }
 
-fn publish(source: &Source, groups: &Receiver<Vec<Announcement>>, metrics: &Published) {
+fn publish(
+    source: &Source,
+    groups: &Receiver<Vec<Announcement>>,
+    own: Option<&Own>,
+    metrics: &Published,
+) {
     let mut topic = String::from(TOPIC);
     let mut is_refused = false;
-    for announcement in groups.iter().flatten() {
+    let is_own =
+        |announcement: &Announcement| own.is_none_or(|own| own.has(announcement.scope.as_str()));
+    for announcement in groups.iter().flatten().filter(is_own) {
         topic.truncate(TOPIC.len());
         topic.push_str(announcement.scope.as_str());
         let publication = source

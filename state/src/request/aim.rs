@@ -41,16 +41,13 @@ impl Aim {
         let operation = fields::operation(name)?;
         let fields = Fields::parse(json, operation)?;
         let has_progress = fields.progress.unwrap_or(false);
-        let scope = fields.optional_scope()?;
         let is_stream = operation.kind == Kind::Watch;
+        let at = |scope| Self::Scope { scope, is_stream };
         let aim = match operation.kind {
-            Kind::Batch => Self::Batch(fields.scopes_of_batch(scope.as_ref())?),
+            Kind::Batch => Self::Batch(fields.scopes_of_batch()?),
             Kind::ListScopes => Self::ListScopes(fields.page()?),
-            Kind::Health | Kind::Stats if let Some(scope) = scope => {
-                Self::Scope { scope, is_stream }
-            }
-            Kind::Health => Self::Health,
-            Kind::Stats => Self::Stats,
+            Kind::Health => fields.optional_scope()?.map_or(Self::Health, at),
+            Kind::Stats => fields.optional_scope()?.map_or(Self::Stats, at),
             Kind::Backup => Self::Backup { has_progress },
             Kind::Verify => Self::Verify {
                 has_backup: fields.backup.is_some(),
@@ -66,23 +63,21 @@ impl Aim {
             | Kind::DeleteScope
             | Kind::ListKeys
             | Kind::History
-            | Kind::Watch => Self::Scope {
-                scope: scope.ok_or_else(|| missing("scope"))?,
-                is_stream,
-            },
+            | Kind::Watch => at(fields.scope()?),
         };
         Ok((operation.name, aim))
     }
 }
 
 impl Fields<'_> {
-    fn scopes_of_batch(&self, scope: Option<&Scope>) -> Result<Vec<Scope>, Refusal> {
+    fn scopes_of_batch(&self) -> Result<Vec<Scope>, Refusal> {
+        let operations = self.operations()?.iter().enumerate();
+        let scope = self.optional_scope()?;
         let scope_of = |json: &[u8]| {
             let own = Fields::parse_in_batch(json)?.optional_scope()?;
-            own.or_else(|| scope.cloned())
+            own.or_else(|| scope.clone())
                 .ok_or_else(|| missing("scope"))
         };
-        let operations = self.operations()?.iter().enumerate();
         let scopes = operations.map(|(index, json)| {
             scope_of(json.get().as_bytes()).map_err(|refusal| refused_in_batch(refusal, index))
         });
@@ -124,3 +119,6 @@ impl Operation {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::plant::Plant;
 
-async fn next(sink: &mut Sink) -> (String, Value) {
+pub(crate) async fn next(sink: &mut Sink) -> (String, Value) {
     loop {
         match sink.next().await.unwrap() {
             SinkEvent::Message(message) => {

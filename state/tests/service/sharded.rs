@@ -190,3 +190,49 @@ async fn what_a_daemon_is_of_the_shards_has_to_be_said_and_to_fit() {
     }
     broker.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_goes_by_itself_of_another_shards_scope_is_not_told_on_the_bus() {
+    let plant = Plant::start().await;
+    for scope in ["org.north.1", "org.z"] {
+        let set = json!({"scope": scope, "key": "a", "value": 1, "ttl": 1.5});
+        plant.done("state-set", set).await;
+    }
+    let database = plant.database();
+    let Plant {
+        broker,
+        state,
+        client,
+        folder,
+    } = plant;
+    state.stop().await;
+    let builder = plantd_client::Sink::builder().broker(broker.backend());
+    let mut sink = builder.subscribe("org.plantd.state.").build().unwrap();
+    sink.settled().await.unwrap();
+    let north = State::start(&broker, &database, &[("SHARDS", MAP), ("SHARD", "north")]);
+    let keys = async || {
+        let body = plantd_client::Body::from_frames(["stats", "{}"]);
+        let service = "org.plantd.State.north";
+        let reply = client.request(service, body).await.unwrap();
+        serde_json::from_str::<Value>(reply.body.text().unwrap()).unwrap()["data"]["keys"].clone()
+    };
+    while keys().await != 0 {}
+    let (topic, told) = crate::published::next(&mut sink).await;
+    assert_eq!(
+        (topic.as_str(), &told["event"]),
+        ("org.plantd.state.org.north.1", &json!("expire"))
+    );
+    let set = plantd_client::Body::from_frames([
+        "state-set",
+        r#"{"scope":"org.north.1","key":"b","value":1}"#,
+    ]);
+    client.request("org.plantd.State.north", set).await.unwrap();
+    let (topic, told) = crate::published::next(&mut sink).await;
+    assert_eq!(
+        (topic.as_str(), &told["key"]),
+        ("org.plantd.state.org.north.1", &json!("b"))
+    );
+    north.stop().await;
+    broker.stop().await;
+    drop(folder);
+}

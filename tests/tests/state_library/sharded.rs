@@ -2,6 +2,7 @@
 //! client by the router.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use plantd_client::state::{Operation, StateError, Value, WatchItem, WriteError};
 use plantd_client::{State, Transport};
@@ -15,6 +16,8 @@ over_both_transports!(
     a_client_finds_a_scope_that_was_moved_to_another_shard,
     a_watch_over_restarts_of_shard_and_router_tells_each_change_once,
     what_is_about_all_shards_is_told_by_the_router,
+    a_watch_leaves_the_router_once_the_shards_are_known,
+    a_client_finds_a_shard_that_was_renamed_after_a_time_out,
 );
 
 const MAP: &str = "[{name: north, prefix: org.north.}, {name: rest, rest: true}]";
@@ -185,7 +188,7 @@ async fn a_watch_over_restarts_of_shard_and_router_tells_each_change_once(transp
     // Neither has learnt of the shards: it begins by the router.
     let watcher = shards.installation.state().scope(NORTH);
     let mut watch = watcher.watch().from(at).start().await.unwrap();
-    for round in 0..5 {
+    for round in 0..4 {
         match round {
             1 => {
                 shards.stop("north").await;
@@ -198,10 +201,6 @@ async fn a_watch_over_restarts_of_shard_and_router_tells_each_change_once(transp
             3 => {
                 shards.kill("router").await;
                 shards.start_daemon("router", MAP);
-            }
-            4 => {
-                shards.installation.stop_broker().await;
-                shards.installation.start_broker().await;
             }
             _ => {}
         }
@@ -217,6 +216,57 @@ async fn a_watch_over_restarts_of_shard_and_router_tells_each_change_once(transp
             assert_eq!(change.version, version, "in round {round}");
         }
     }
+}
+
+async fn a_watch_leaves_the_router_once_the_shards_are_known(transport: Transport) {
+    let shards = Shards::start(transport).await;
+    let state = shards.installation.state();
+    let scope = state.scope(NORTH);
+    scope.set("a", &0).await.unwrap();
+    // Knows nothing, and so begins by the router.
+    let watcher = shards.installation.state().scope(NORTH);
+    let mut watch = watcher.watch().snapshot().start().await.unwrap();
+    for _ in 0..3 {
+        watch.next().await.unwrap().unwrap();
+    }
+    let health = shards.running["router"].serve_health().await;
+    let health = health.address().to_string();
+    let mut version = 2;
+    loop {
+        version = scope.set("a", &version).await.unwrap().version;
+        let told = watch.next().await.unwrap().unwrap();
+        assert!(
+            matches!(&told, WatchItem::Change(change) if change.version == version),
+            "{told:?}"
+        );
+        let metrics = plantd_test_process::get(&health, "/metrics");
+        if metrics.contains("plantd_state_watches 0\n") {
+            return;
+        }
+    }
+}
+
+async fn a_client_finds_a_shard_that_was_renamed_after_a_time_out(transport: Transport) {
+    let mut shards = Shards::start(transport).await;
+    let client = shards.installation.client();
+    let builder = State::builder(&client).timeout(Duration::from_secs(2));
+    let state = builder.build();
+    let scope = state.scope(NORTH);
+    let first = scope.set("a", &1).await.unwrap();
+    shards.until_straight(&state).await;
+    for name in ["router", "north", "rest"] {
+        shards.stop(name).await;
+    }
+    let map = MAP.replace("north,", "south,");
+    let _south = shards
+        .installation
+        .daemon("north", &[("SHARDS", &map), ("SHARD", "south")]);
+    shards.start_daemon("rest", &map);
+    shards.start_daemon("router", &map);
+    let ended = scope.get::<u8>("a").await.unwrap_err();
+    assert_eq!(ended.code(), "timeout");
+    let entry = scope.get::<u8>("a").await.unwrap().unwrap();
+    assert_eq!(entry.version, first.version);
 }
 
 async fn what_is_about_all_shards_is_told_by_the_router(transport: Transport) {
