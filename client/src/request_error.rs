@@ -31,7 +31,8 @@ pub enum RequestError {
         brokers: Vec<Unreachable>,
     },
     /// The connection was lost after the request was sent, and it may not be sent again: it said
-    /// `retry=never`, a part of the answer was delivered, or its attempts are used up.
+    /// `retry=never`, a part of the answer was delivered, or its attempts are used up; or it was sent
+    /// again, and was not done there.
     ///
     /// The request may have been done.
     #[error("the connection to the broker was lost before the answer came")]

@@ -227,7 +227,7 @@ pub enum Failure {
     /// No link was up in time; the request was never sent.
     NotConnected,
     /// The link was lost after the request was sent, and it may not be sent again or could not be
-    /// in time.
+    /// in time; or the next broker says that it was not done there, which the first may have done.
     ConnectionLost,
     /// The deadline passed, and the broker's error did not come either.
     Timeout,

@@ -45,6 +45,22 @@ impl ErrorCode {
         Self::Draining,
     ];
 
+    /// Whether a broker says by it that it did not give the request to a worker.
+    pub(crate) fn says_not_done(self) -> bool {
+        match self {
+            Self::NoWorker | Self::Busy => true,
+            Self::Timeout
+            | Self::TooLarge
+            | Self::Denied
+            | Self::Cancelled
+            | Self::WorkerLost
+            | Self::WorkerError
+            | Self::BadRequest
+            | Self::Unsupported
+            | Self::Draining => false,
+        }
+    }
+
     /// Returns the code as it is on the wire.
     pub fn as_str(self) -> &'static str {
         match self {

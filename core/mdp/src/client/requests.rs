@@ -206,7 +206,13 @@ impl Client {
             return;
         };
         if code != Some(ErrorCode::Draining) {
-            self.end(id, Failure::Refused(refusal));
+            let failure = if self.was_sent_before(id) && code.is_some_and(ErrorCode::says_not_done)
+            {
+                Failure::ConnectionLost
+            } else {
+                Failure::Refused(refusal)
+            };
+            self.end(id, failure);
             return;
         }
         if let Some(up) = self.links.get_mut(&link).and_then(Link::up_mut) {
@@ -217,12 +223,25 @@ impl Client {
         };
         // What a broker refuses because it stops was not tried.
         pending.sends -= 1;
+        let failure = if pending.sends > 0 {
+            Failure::ConnectionLost
+        } else {
+            Failure::Refused(refusal)
+        };
         if pending.request.retry == Retry::Never || pending.partly_answered {
-            self.end(id, Failure::Refused(refusal));
+            self.end(id, failure);
         } else {
             self.settle(link, id);
-            self.place(id, Failure::Refused(refusal), now);
+            self.place(id, failure, now);
         }
+    }
+
+    /// Whether a request was sent over a link that was lost before it was sent over its present one:
+    /// what a broker says of it is then not all that there is to say.
+    fn was_sent_before(&self, id: RequestId) -> bool {
+        self.requests
+            .get(&id)
+            .is_some_and(|pending| pending.sends > 1)
     }
 
     /// Sends what waits, as long as a link is ready.

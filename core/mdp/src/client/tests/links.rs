@@ -124,6 +124,33 @@ fn a_sent_request_whose_link_does_not_come_back_says_that_it_was_sent() {
 }
 
 #[test]
+fn a_request_that_was_sent_over_a_lost_link_may_have_been_done_whatever_the_next_broker_says() {
+    for code in ["no-worker", "busy"] {
+        let (mut bench, first) = Bench::connected();
+        bench.ask(1, echo());
+        let second = bench.link();
+        assert_eq!(bench.close(first), [sent(second, 1, &[])]);
+        let outputs = bench.take(second, &error(1, &[("code", code)]));
+        assert_eq!(outputs, [failed(1, Failure::ConnectionLost)], "{code}");
+    }
+    let (mut bench, first) = Bench::connected();
+    bench.ask(1, echo());
+    let second = bench.link();
+    bench.close(first);
+    assert_eq!(bench.take(second, &error(1, &[("code", "draining")])), []);
+    let outputs = bench.pass(SECOND * 5);
+    assert!(
+        outputs.contains(&failed(1, Failure::ConnectionLost)),
+        "{outputs:?}"
+    );
+    // Else it is as the broker says.
+    let (mut bench, link) = Bench::connected();
+    bench.ask(1, echo());
+    let outputs = bench.take(link, &error(1, &[("code", "no-worker")]));
+    assert_eq!(outputs, [refused(1, "no-worker", "", "")]);
+}
+
+#[test]
 fn requests_spread_over_links_by_what_they_owe_then_in_turn() {
     let (mut bench, a) = Bench::connected();
     let b = bench.link();
