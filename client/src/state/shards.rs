@@ -2,12 +2,14 @@
 //! then the shard of the scope, without it.
 
 use std::sync::{
-    Arc, Mutex, PoisonError,
+    Arc, Mutex, MutexGuard, PoisonError,
     atomic::{AtomicBool, Ordering},
 };
+use std::time::Duration;
 
 use plantd_mdp::Properties;
 use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
 
 use super::{
     State,
@@ -18,6 +20,8 @@ use crate::RequestError;
 
 /// The property of a router's reply that has the version of its map.
 const MAP_VERSION: &str = "shards";
+/// For how long a map that led astray is not followed again, unless it changes.
+const ASTRAY: Duration = Duration::from_secs(60);
 
 /// Which shard has which scopes. Told by [`State::shards`]; written by serde in the shape of
 /// `docs/protocol.md`.
@@ -162,28 +166,61 @@ impl Way {
 /// What is known of the shards.
 #[derive(Debug, Default)]
 pub(super) struct Known {
-    map: Mutex<Option<Arc<Shards>>>,
+    map: Mutex<Knowledge>,
     is_asked_for: AtomicBool,
 }
 
+#[derive(Debug, Default)]
+enum Knowledge {
+    /// No router has answered yet.
+    #[default]
+    Nothing,
+    /// Which shard to ask.
+    Map(Arc<Shards>),
+    /// The map of this version led to nobody who serves the scope: it has changed, the shard is away, or
+    /// this client reaches the router alone.
+    Astray { version: String, until: Instant },
+}
+
 impl Known {
-    fn map(&self) -> Option<Arc<Shards>> {
-        // A map is replaced whole, so what a panic left behind is as good as any.
-        self.map
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+    fn lock(&self) -> MutexGuard<'_, Knowledge> {
+        // It is replaced whole, so what a panic left behind is as good as any.
+        self.map.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Puts a map in the place of what is known, if that is what is expected.
-    fn replace(
-        &self,
-        map: Option<Arc<Shards>>,
-        is_expected: impl FnOnce(&Option<Arc<Shards>>) -> bool,
-    ) {
-        let mut known = self.map.lock().unwrap_or_else(PoisonError::into_inner);
-        if is_expected(&known) {
-            *known = map;
+    fn map(&self) -> Option<Arc<Shards>> {
+        match &*self.lock() {
+            Knowledge::Map(map) => Some(map.clone()),
+            Knowledge::Nothing | Knowledge::Astray { .. } => None,
+        }
+    }
+
+    /// Whether a map of this version is worth to be asked for.
+    fn lacks(&self, version: &str, now: Instant) -> bool {
+        match &*self.lock() {
+            Knowledge::Nothing => true,
+            Knowledge::Map(map) => map.version != version,
+            Knowledge::Astray {
+                version: astray,
+                until,
+            } => astray != version || *until <= now,
+        }
+    }
+
+    fn learn(&self, map: Shards) {
+        *self.lock() = if map.shards.is_empty() {
+            Knowledge::Nothing
+        } else {
+            Knowledge::Map(Arc::new(map))
+        };
+    }
+
+    /// Leaves a map, unless there is another one by now.
+    fn leave(&self, used: &Arc<Shards>, until: Instant) {
+        let mut known = self.lock();
+        if matches!(&*known, Knowledge::Map(map) if Arc::ptr_eq(map, used)) {
+            let version = used.version.clone();
+            *known = Knowledge::Astray { version, until };
         }
     }
 }
@@ -208,8 +245,7 @@ impl State {
         known.is_asked_for.store(true, Ordering::Release);
         let _asking = Asking(known);
         let map: Shards = self.read("shards", &Fields::default()).await?;
-        let learnt = Some(Arc::new(map.clone())).filter(|map| !map.shards.is_empty());
-        known.replace(learnt, |_| true);
+        known.learn(map.clone());
         Ok(map)
     }
 
@@ -246,8 +282,7 @@ impl State {
             return;
         };
         let known = &self.shared.shards;
-        if known.map().is_some_and(|map| map.version == version)
-            || known.is_asked_for.swap(true, Ordering::AcqRel)
+        if !known.lacks(version, Instant::now()) || known.is_asked_for.swap(true, Ordering::AcqRel)
         {
             return;
         }
@@ -256,7 +291,7 @@ impl State {
         tokio::spawn(async move { state.shards().await });
     }
 
-    /// Forgets the map that led to a shard which has not the scope, or is not there.
+    /// Leaves the map that led to a shard which has not the scope, or is not there.
     pub(super) fn take_failure(&self, way: &Way, error: &StateError) {
         let is_astray = match error {
             StateError::Refused(refusal) => refusal.code == "wrong-shard",
@@ -265,10 +300,7 @@ impl State {
             }
         };
         if let (true, Some(used)) = (is_astray, &way.straight_by) {
-            let is_used = |known: &Option<Arc<Shards>>| {
-                known.as_ref().is_some_and(|known| Arc::ptr_eq(known, used))
-            };
-            self.shared.shards.replace(None, is_used);
+            self.shared.shards.leave(used, Instant::now() + ASTRAY);
         }
     }
 }
@@ -308,6 +340,24 @@ mod tests {
             map.iter().next().unwrap().shares[0].prefix.as_deref(),
             Some("x.")
         );
+    }
+
+    #[test]
+    fn a_map_that_led_astray_is_asked_for_again_later_or_once_it_has_changed() {
+        let map = r#"{"version":"7","shards":[{"name":"a","service":"s.a"}],"ranges":[{"from":"","shard":"a"}]}"#;
+        let (known, now) = (Known::default(), Instant::now());
+        assert!(known.lacks("7", now));
+        known.learn(read(map).unwrap());
+        assert!(!known.lacks("7", now) && known.lacks("8", now));
+        let used = known.map().unwrap();
+        known.leave(&used, now + ASTRAY);
+        assert_eq!(known.map(), None);
+        assert!(!known.lacks("7", now) && known.lacks("8", now));
+        assert!(known.lacks("7", now + ASTRAY));
+        // What was learnt meanwhile stays.
+        known.learn(read(map).unwrap());
+        known.leave(&used, now + ASTRAY);
+        assert!(known.map().is_some());
     }
 
     #[test]

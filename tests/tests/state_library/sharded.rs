@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use plantd_client::state::{Operation, StateError, Value, WatchItem, WriteError};
-use plantd_client::{State, Transport};
+use plantd_client::{Client, State, Transport};
 use plantd_tests::{Frames, frames};
 
 use crate::installation::{Installation, Running};
@@ -18,6 +18,7 @@ over_both_transports!(
     what_is_about_all_shards_is_told_by_the_router,
     a_watch_leaves_the_router_once_the_shards_are_known,
     a_client_finds_a_shard_that_was_renamed_after_a_time_out,
+    a_client_that_reaches_the_router_alone_goes_by_it,
 );
 
 const MAP: &str = "[{name: north, prefix: org.north.}, {name: rest, rest: true}]";
@@ -267,6 +268,39 @@ async fn a_client_finds_a_shard_that_was_renamed_after_a_time_out(transport: Tra
     assert_eq!(ended.code(), "timeout");
     let entry = scope.get::<u8>("a").await.unwrap().unwrap();
     assert_eq!(entry.version, first.version);
+}
+
+async fn a_client_that_reaches_the_router_alone_goes_by_it(transport: Transport) {
+    let mut shards = Shards::start(transport).await;
+    shards.stop("router").await;
+    let own = format!("{}-router", shards.installation.endpoint());
+    let variables = [
+        ("SHARDS", MAP),
+        ("ROLE", "router"),
+        ("ENDPOINT", own.as_str()),
+    ];
+    let router = shards.installation.daemon("router", &variables);
+    let health = router.serve_health().await;
+    let client = Client::builder()
+        .broker(&own)
+        .transport(transport)
+        .connect();
+    let client = client.unwrap();
+    let state = State::new(&client);
+    for value in 0..50 {
+        state.scope(NORTH).set("a", &value).await.unwrap();
+    }
+    // It learns that there are shards, and that they are not there for it.
+    assert_eq!(state.shards().await.unwrap().iter().len(), 2);
+    for value in 0..50 {
+        state.scope("org.z").set("a", &value).await.unwrap();
+    }
+    let metrics = plantd_test_process::get(&health.address().to_string(), "/metrics");
+    let failed = "plantd_state_requests_failed_total{code=\"no-worker\"} ";
+    let failed = metrics.lines().find_map(|line| line.strip_prefix(failed));
+    let failed: u32 = failed.unwrap().parse().unwrap();
+    assert!((1..=10).contains(&failed), "{failed}");
+    router.stop().await;
 }
 
 async fn what_is_about_all_shards_is_told_by_the_router(transport: Transport) {
