@@ -80,6 +80,10 @@
 //! # }
 //! ```
 //!
+//! # Without a broker
+//! A worker can take clients itself, at [listeners](WorkerBuilder::listen) of its own, beside its brokers
+//! or without any. Clients name its endpoint as they would a broker's.
+//!
 //! # Delivery
 //! Delivery is **at least once**: a worker can die after the effect and before the answer, and the
 //! request is then given to another one. A request that must not be done twice says
@@ -103,7 +107,8 @@
 //!
 //! `cache`: `state::Cache`, with which a [`State`] answers reads from memory.
 //!
-//! What is not here: any dialect of Majordomo but MDP/0.3.
+//! What is not here: any dialect of Majordomo but MDP/0.3, except towards the clients of a worker that
+//! listens itself.
 #![warn(missing_docs)]
 
 mod body;

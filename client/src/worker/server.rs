@@ -1,9 +1,10 @@
 //! The loop that serves: registrations at every broker, listeners of its own, handlers, and leaving.
 
+mod brokers;
 mod parts;
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     future::Future,
     pin::pin,
     time::{Duration, Instant},
@@ -15,7 +16,7 @@ use tokio::{
     sync::{mpsc, watch},
     time::{Instant as Clock, sleep_until},
 };
-use tracing::{debug, info, trace};
+use tracing::{debug, trace};
 
 use super::{
     Answer, Outcome, Request, Served, Worker,
@@ -27,9 +28,7 @@ use super::{
 use crate::{
     Status,
     brokers::Directory,
-    jitter_seed,
-    link::{ConnectionKey, LinkEvent, Links, Role},
-    status::BrokerStatus,
+    link::{LinkEvent, Links, Role},
 };
 
 /// Parts on their way from handlers; each handler waits for its own.
@@ -277,45 +276,6 @@ impl Server {
         }
     }
 
-    /// Registers at brokers that are new, and forgets those that are gone and not connected.
-    fn take_directory(&mut self) {
-        if self.drains_until.is_some() {
-            return;
-        }
-        let endpoints: BTreeSet<_> = self.directory.endpoints().into_iter().collect();
-        for registration in self.registrations.values_mut() {
-            registration.is_gone = !endpoints.contains(&registration.endpoint);
-        }
-        for endpoint in endpoints {
-            if self
-                .registrations
-                .values()
-                .any(|known| known.endpoint == endpoint)
-            {
-                continue;
-            }
-            let id = RegistrationId(self.next_registration);
-            self.next_registration += 1;
-            let machine = machine::Worker::new(self.config.clone(), jitter_seed());
-            self.registrations
-                .insert(id, Registration::new(endpoint, machine));
-        }
-        for (endpoint, reason) in self.directory.failures() {
-            info!(%endpoint, reason, "the name of a broker has no address");
-        }
-        self.forget_gone();
-        self.show_status();
-    }
-
-    fn forget_gone(&mut self) {
-        let is_forgotten = |it: &mut Registration| it.is_gone && !it.is_up;
-        for (_, forgotten) in self.registrations.extract_if(.., |_, it| is_forgotten(it)) {
-            if let Some(key) = forgotten.connection {
-                self.links.close(key);
-            }
-        }
-    }
-
     fn take_outcome(&mut self, key: HeldKey, outcome: Outcome, now: Instant) {
         let Some(machine) = self.machine_of(key.registration) else {
             return;
@@ -448,27 +408,5 @@ impl Server {
         }
         let known = self.registrations.get_mut(&registration);
         known.map(|known| &mut known.machine)
-    }
-
-    fn registration_of(
-        &mut self,
-        key: ConnectionKey,
-    ) -> Option<(RegistrationId, &mut Registration)> {
-        let mut registrations = self.registrations.iter_mut();
-        let (id, registration) = registrations.find(|(_, it)| it.connection == Some(key))?;
-        Some((*id, registration))
-    }
-
-    fn show_status(&self) {
-        let registrations = self.registrations.values().map(Registration::status);
-        let nameless = self.directory.failures().map(BrokerStatus::unresolved);
-        let status = Status {
-            brokers: registrations.chain(nameless).collect(),
-        };
-        self.status.send_if_modified(|shown| {
-            let is_news = *shown != status;
-            *shown = status;
-            is_news
-        });
     }
 }

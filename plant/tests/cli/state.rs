@@ -46,6 +46,25 @@ impl Installation {
 }
 
 #[test]
+fn a_service_that_listens_itself_is_asked_without_its_broker() {
+    let folder = tempfile::tempdir().unwrap();
+    let broker = Broker::start();
+    let endpoint = format!("ipc://{}", folder.path().join("state").display());
+    let keys = [("ENDPOINT", endpoint.as_str())];
+    let _state = broker.state_with(&folder.path().join("state.db"), &keys);
+    let at = |arguments: &[&str]| broker.run(&[arguments, &["--broker", &endpoint]].concat());
+    at(&["state", "set", SCOPE, "pump/1", "true"]).printed("version 2\n");
+    at(&["state", "get", SCOPE, "pump/1"]).printed("true\n");
+    let services = at(&["services", "-o", "json"]);
+    assert_eq!(services.code, Some(0), "{}", services.stderr);
+    let services = &services.json()[0]["services"];
+    assert_eq!(services[0]["name"], "org.plantd.State");
+    assert_eq!(services[1], Value::Null);
+    let other = at(&["request", "org.example.Nobody", "hi"]);
+    assert_eq!(other.code, Some(3), "{}", other.stderr);
+}
+
+#[test]
 fn a_value_is_written_read_and_deleted() {
     let plant = Installation::start();
     plant
