@@ -1,4 +1,5 @@
-//! Keeps state, and watches it: `cargo run -p plantd-client --example state`.
+//! Keeps state, and watches it: `cargo run -p plantd-client --example state`; a broker elsewhere is its
+//! argument.
 #![expect(
     clippy::print_stdout,
     reason = "what is told is for whoever runs the example"
@@ -9,7 +10,8 @@ use plantd_client::{Client, State};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let client = Client::connect("tcp://127.0.0.1:9797")?;
+    let broker = std::env::args().nth(1);
+    let client = Client::connect(broker.as_deref().unwrap_or("tcp://127.0.0.1:9797"))?;
     let plant = State::new(&client).scope("org.example.Plant");
     let written = plant.set("pump/1", &true).await?;
     let mut watch = plant.watch().from(written.version).start().await?;

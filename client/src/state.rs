@@ -187,8 +187,9 @@ impl StateBuilder {
 
     /// Limits the time of an operation with all its attempts; 10 s by default.
     ///
-    /// Has to be shorter than the service's `retry_window`, which is ten minutes by default: an
-    /// id is not remembered for longer.
+    /// A write whose answer was lost is tried again for no longer than half of the service's
+    /// `retry_window`, five minutes by default: then its id may be forgotten, and it is
+    /// [`WriteError::UnknownOutcome`].
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;

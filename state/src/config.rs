@@ -332,6 +332,7 @@ impl Config {
     pub(crate) fn to_limits(&self) -> request::Limits {
         request::Limits {
             value_bytes: usize::try_from(self.limits.value.bytes()).unwrap_or(usize::MAX),
+            retry_window: self.retry_window.into(),
         }
     }
 }

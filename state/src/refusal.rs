@@ -25,6 +25,8 @@ pub enum Code {
     VersionMismatch,
     /// The id was used for another write.
     IdReused,
+    /// A write that may have been done is asked for again after its id may be forgotten.
+    TooLate,
     /// There are too many of something.
     Busy,
     /// The history does not reach back that far.
@@ -45,7 +47,7 @@ pub enum Code {
 
 impl Code {
     /// Every code, in the order of the documentation.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::BadRequest,
         Self::UnknownOperation,
         Self::TooLarge,
@@ -55,6 +57,7 @@ impl Code {
         Self::Exists,
         Self::VersionMismatch,
         Self::IdReused,
+        Self::TooLate,
         Self::Busy,
         Self::Gap,
         Self::Full,
@@ -82,6 +85,7 @@ impl Code {
             Self::Exists => "exists",
             Self::VersionMismatch => "version-mismatch",
             Self::IdReused => "id-reused",
+            Self::TooLate => "too-late",
             Self::Busy => "busy",
             Self::Gap => "gap",
             Self::Full => "full",

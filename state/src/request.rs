@@ -311,6 +311,26 @@ impl Operation {
 pub(crate) struct Limits {
     /// The bytes of a value.
     pub(crate) value_bytes: usize,
+    /// For how long an id is remembered.
+    pub(crate) retry_window: Duration,
+}
+
+impl Limits {
+    /// Refuses a write that was first asked for so long ago, and may have been done, when its id may be
+    /// forgotten. Half of the time is left to the way of the request.
+    pub(crate) fn check_age(&self, asked_before: Duration) -> Result<(), Refusal> {
+        let window = self.retry_window;
+        if asked_before < window / 2 {
+            return Ok(());
+        }
+        let error = format!(
+            "it was first asked for {:.1} s ago and may be done since; ids are remembered for {} s: \
+             read what is there, and decide",
+            asked_before.as_secs_f64(),
+            window.as_secs_f64()
+        );
+        Err(Refusal::new(Code::TooLate, error))
+    }
 }
 
 impl Fields<'_> {

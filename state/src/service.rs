@@ -80,7 +80,10 @@ impl Service {
             Ok((name, operation)) => {
                 self.metrics.asked(name);
                 match operation {
-                    Operation::Write(write) => self.write(write).await?,
+                    Operation::Write(write) => match self.check_age(&request) {
+                        Ok(()) => self.write(write).await?,
+                        Err(refusal) => Err(refusal),
+                    },
                     Operation::Watch(watch) => self.watch(watch, &mut request).await?,
                     Operation::Backup { has_progress } => {
                         self.back_up(has_progress, &mut request).await?
@@ -121,6 +124,13 @@ impl Service {
         let (name, operation) = Operation::parse(name, json, &self.limits)?;
         operation.check_scopes(|scope| self.place.check(scope))?;
         Ok((name, operation))
+    }
+
+    fn check_age(&self, request: &Request) -> Result<(), Refusal> {
+        match asked_before(request) {
+            Some(before) => self.limits.check_age(before),
+            None => Ok(()),
+        }
     }
 
     /// Writes, and waits until it is on disk.
@@ -365,6 +375,12 @@ fn write_edited(out: &mut Object, edit: &Edit, edited: Edited, echo: bool) {
     }
 }
 
+/// How long ago a write was first asked for that may have been done since; nothing of a first attempt.
+fn asked_before(request: &Request) -> Option<Duration> {
+    let before = request.property(ASKED_BEFORE)?.parse().ok()?;
+    Some(Duration::from_millis(before))
+}
+
 fn damaged(place: &str) -> Refusal {
     let error = format!("the store is damaged ({place}) and not served; restore a backup");
     Refusal::new(Code::Damaged, error)
@@ -386,6 +402,9 @@ fn not_found(scope: &Scope, key: &Key, sequence: u64) -> Refusal {
 pub(crate) fn clock() -> Instant {
     Instant::now()
 }
+
+/// The property of a write that may have been done: how long ago it was first asked for.
+pub(crate) const ASKED_BEFORE: &str = "asked-before-ms";
 
 /// A time span that is waited for between looks at what nobody tells of.
 pub(crate) const LOOK: Duration = Duration::from_millis(200);

@@ -83,6 +83,8 @@ fn the_state_in_python_is_kept_and_read() {
     let folder = tempfile::tempdir().unwrap();
     let mut config = plantd_state::Config {
         db: folder.path().join("state.db"),
+        // Nobody subscribes.
+        bus_endpoint: None,
         ..plantd_state::Config::default()
     };
     config.broker_endpoint = Some(OneOrMore::one(plant.endpoint().parse().unwrap()));

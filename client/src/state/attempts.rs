@@ -1,7 +1,8 @@
 //! The rule of trying again: what is lost is asked again, and no write is done twice.
 //!
 //! A write carries an id, under which the service does it once for as long as its retry window; so it
-//! may be sent again whatever became of the answer. What is not known at the end is said to be so.
+//! may be sent again whatever became of the answer. It then says how long ago it was first sent, so that
+//! the service refuses what it may have forgotten. What is not known at the end is said to be so.
 
 use super::error::{Failed, StateError};
 use crate::RequestError;
@@ -89,6 +90,8 @@ fn meaning(error: &StateError) -> Meaning {
             return match refusal.code.as_str() {
                 "busy" | "draining" | "unavailable" => Meaning::NotYet,
                 "wrong-shard" => Meaning::Elsewhere,
+                // Its id may be forgotten, and then it would be done again.
+                "too-late" => Meaning::Untold,
                 _ => Meaning::Never,
             };
         }

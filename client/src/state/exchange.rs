@@ -19,6 +19,8 @@ pub(super) const DELAYS: ReconnectDelays = ReconnectDelays {
     first: Duration::from_millis(50),
     longest: Duration::from_secs(2),
 };
+/// The property of a write that may have been done: how long ago it was first asked for, in milliseconds.
+const ASKED_BEFORE: &str = "asked-before-ms";
 /// A deadline is told in milliseconds, and 0 is none.
 const SHORTEST_TIMEOUT: Duration = Duration::from_millis(1);
 
@@ -58,13 +60,19 @@ impl State {
         body: Body,
         mut attempts: Attempts,
     ) -> Result<Body, Failed> {
+        let began = Clock::now();
         let over = sleep(self.shared.timeout).deadline();
         let mut backoff = Backoff::new(DELAYS, jitter_seed());
         let mut way = self.way(fields);
         loop {
             // The one clock of this loop: the runtime's, so that tests can let time pass.
-            let left = over.duration_since(Clock::now());
-            let request = self.shared.client.request(&way.service, body.clone());
+            let now = Clock::now();
+            let left = over.duration_since(now);
+            let mut request = self.shared.client.request(&way.service, body.clone());
+            if attempts.may_be_done() {
+                let before = now.duration_since(began).as_millis();
+                request = request.property(ASKED_BEFORE, before.to_string());
+            }
             let error = match request.timeout(left.max(SHORTEST_TIMEOUT)).await {
                 Ok(reply) => {
                     self.take_properties(&reply.properties);

@@ -1,6 +1,6 @@
 //! `plant state`: what is kept by scope and key.
 
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::Stdio;
 
 use serde_json::{Value, json};
@@ -310,6 +310,48 @@ fn what_was_exported_is_imported_and_goes_on_where_it_stopped() {
     plant
         .run(&["export", "org.none"])
         .failed(7, "plant: org.none: there is no such scope");
+}
+
+#[test]
+fn an_import_that_was_cut_off_is_done_again_from_the_beginning() {
+    const LINES: usize = 3_000;
+    let plant = Installation::start();
+    let lines: Vec<String> = (0..LINES)
+        .map(|key| {
+            let entry = json!({"scope": SCOPE, "key": format!("{key:05}"), "value": {"n": key},
+                "version": 1, "timestamp": 1});
+            format!("{entry}\n")
+        })
+        .collect();
+    let mut import = plant.broker.plant(&["state", "import"]);
+    let mut import = import.stdin(Stdio::piped()).spawn().unwrap();
+    let mut stdin = import.stdin.take().unwrap();
+    stdin
+        .write_all(lines[..LINES / 2].concat().as_bytes())
+        .unwrap();
+    // It is killed when a part of it is there, and its end has not been read.
+    let keys = || plant.json(&["stats", SCOPE])[0]["keys"].as_u64().unwrap();
+    while plant.run(&["stats", SCOPE]).code != Some(0) || keys() == 0 {}
+    import.kill().unwrap();
+    import.wait().unwrap();
+    drop(stdin);
+    assert!(keys() < LINES as u64);
+
+    let import = ["state", "import"];
+    let again = plant.broker.run_with(&import, lines.concat().as_bytes());
+    again.printed(&format!("{LINES} lines imported\n"));
+    assert_eq!(keys(), LINES as u64);
+    let entries = plant.json(&["export", SCOPE]);
+    for (key, entry) in entries.iter().enumerate() {
+        assert_eq!(
+            (&entry["key"], &entry["value"]),
+            (&json!(format!("{key:05}")), &json!({"n": key}))
+        );
+    }
+    // Once more, it changes nothing but versions.
+    let again = plant.broker.run_with(&import, lines.concat().as_bytes());
+    again.printed(&format!("{LINES} lines imported\n"));
+    assert_eq!(keys(), LINES as u64);
 }
 
 #[test]

@@ -5,10 +5,11 @@ use plantd_client::{Reply, Request, RequestBuilder, RequestError, WorkerError};
 use super::metrics::Forwarding;
 use super::{Answer, Router};
 use crate::refusal::{Code, Refusal};
+use crate::service::ASKED_BEFORE;
 use crate::shards::Shard;
 
 /// Properties that go on with a request.
-const PASSED_ON: [&str; 2] = ["traceparent", "tracestate"];
+const PASSED_ON: [&str; 3] = ["traceparent", "tracestate", ASKED_BEFORE];
 /// Parts of an answer that are read ahead of the client.
 const MOST_AHEAD: u32 = 16;
 

@@ -106,3 +106,28 @@ async fn stats_of_a_scope_say_whether_its_changes_come_to_subscribers() {
     while next(&mut sink).await.1["sequence"] != stats["sequence"].as_u64().unwrap() + 1 {}
     plant.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_bus_that_is_away_has_no_room_for_is_counted_and_kept_all_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let nowhere = format!("ipc://{}/nobody", folder.path().display());
+    let plant = Plant::start_with(&[("BUS_ENDPOINT", &nowhere)]).await;
+    let unpublished = || {
+        let metrics = plant.state.daemon.metrics.encode();
+        let line = metrics.lines().find_map(|line| {
+            line.strip_prefix("plantd_state_unpublished_total ")?
+                .parse::<u64>()
+                .ok()
+        });
+        line.unwrap()
+    };
+    let value = "x".repeat(60_000);
+    let mut last = plant.set("a", &*value).await;
+    assert_eq!(unpublished(), 0);
+    while unpublished() == 0 {
+        last = plant.set("a", &*value).await;
+    }
+    let get = json!({"scope": "org.example", "key": "a"});
+    assert_eq!(plant.done("state-get", get).await["version"], last);
+    plant.stop().await;
+}

@@ -332,3 +332,34 @@ async fn a_batch_with_one_refusal_changes_nothing_and_says_which() {
     assert_eq!(plant.refused("batch", fields).await, "bad-request");
     plant.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_sent_again_after_its_id_may_be_forgotten_is_refused() {
+    let plant = Plant::start_with(&[("RETRY_WINDOW", "60s")]).await;
+    let set = json!({"scope": "org.example", "key": "a", "value": 1, "id": "one"}).to_string();
+    let mut codes = Vec::new();
+    for before in ["29999", "30000", "86400000", "not a number"] {
+        let body = Body::from_frames(["state-set".as_bytes(), set.as_bytes()]);
+        let asked = plant.client.request("org.plantd.State", body);
+        let reply = asked.property("asked-before-ms", before).await.unwrap();
+        let reply: Value = serde_json::from_str(reply.body.text().unwrap()).unwrap();
+        codes.push(reply["code"].as_str().unwrap_or("done").to_owned());
+    }
+    assert_eq!(codes, ["done", "too-late", "too-late", "done"]);
+    plant.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_another_program_holds_the_database_writes_are_refused_and_nothing_is_changed() {
+    let plant = Plant::start().await;
+    plant.set("a", 1).await;
+    let other = rusqlite::Connection::open(plant.database()).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let set = json!({"scope": "org.example", "key": "a", "value": 2});
+    assert_eq!(plant.refused("state-set", set).await, "unavailable");
+    let get = json!({"scope": "org.example", "key": "a"});
+    assert_eq!(plant.done("state-get", get).await["value"], 1);
+    other.execute_batch("ROLLBACK").unwrap();
+    assert_eq!(plant.set("a", 3).await, 3);
+    plant.stop().await;
+}

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
 mod caching;
+mod example;
 mod installation;
 mod once;
 mod sharded;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use plantd_client::state::WriteError;
-use plantd_client::{Body, Client, Request, RequestError, Transport, Worker, WorkerError};
+use plantd_client::{Body, Client, Request, RequestError, State, Transport, Worker, WorkerError};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
@@ -15,6 +15,7 @@ over_both_transports!(
     a_write_that_is_committed_before_its_worker_dies_is_done_once,
     a_write_whose_worker_fails_after_the_commit_is_of_unknown_outcome,
     what_is_asked_while_the_daemon_is_away_is_done_when_it_is_back,
+    a_write_that_may_be_forgotten_is_not_done_again,
 );
 
 const REAL: &str = "org.plantd.State.real";
@@ -120,4 +121,48 @@ async fn what_is_asked_while_the_daemon_is_away_is_done_when_it_is_back(transpor
     installation.start_daemon(&[]);
     assert_eq!(writing.await.unwrap().unwrap().previous, before.version);
     assert!(reading.await.unwrap().unwrap().is_some());
+}
+
+/// Stands before the daemon as a router would, and says of the first answer that it was lost.
+fn losing_the_first(installation: &Installation) -> JoinHandle<()> {
+    let client = installation.client();
+    let worker = Worker::builder("org.plantd.State").broker(installation.endpoint());
+    let worker = worker.build().unwrap();
+    let hand_on = move |request: Request| {
+        let client = client.clone();
+        async move {
+            let name = "asked-before-ms";
+            let before = request.property(name).map(str::to_owned);
+            let asked = client.request(REAL, request.into_body());
+            let Some(before) = before else {
+                asked.await.unwrap();
+                return Err(WorkerError::new("connection-lost", "the answer was lost"));
+            };
+            Ok(asked.property(name, before).await.unwrap().body)
+        }
+    };
+    tokio::spawn(async move {
+        worker.serve(hand_on, std::future::pending()).await;
+    })
+}
+
+async fn a_write_that_may_be_forgotten_is_not_done_again(transport: Transport) {
+    for (window, is_remembered) in [("1h", true), ("0", false)] {
+        let mut installation = Installation::without_daemon(transport).await;
+        installation.start_daemon(&[("SERVICE", REAL), ("RETRY_WINDOW", window)]);
+        let front = losing_the_first(&installation);
+        let scope = installation.state().scope(SCOPE);
+        let written = scope.set("a", &1).await;
+        if is_remembered {
+            assert_eq!(written.unwrap().previous, 0);
+        } else {
+            let ended = written.unwrap_err();
+            let lost = WriteError::UnknownOutcome(RequestError::ConnectionLost);
+            assert_eq!(ended.to_string(), lost.to_string());
+            assert!(matches!(ended, WriteError::UnknownOutcome(_)), "{ended:?}");
+        }
+        let real = State::builder(&installation.client()).service(REAL).build();
+        assert_eq!(real.scope(SCOPE).history("a").all().await.unwrap().len(), 1);
+        front.abort();
+    }
 }

@@ -1,5 +1,7 @@
 //! The router's look at a request, beside the store's.
 
+use std::time::Duration;
+
 use std::cell::RefCell;
 
 use proptest::prelude::*;
@@ -11,6 +13,7 @@ use crate::request::Limits;
 
 const LIMITS: Limits = Limits {
     value_bytes: 1 << 20,
+    retry_window: Duration::from_secs(600),
 };
 
 /// The scopes that an operation is held to, in order.
