@@ -8,11 +8,21 @@ mod registration;
 mod request;
 mod server;
 
-use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
+use std::{
+    future::Future,
+    panic,
+    pin::{Pin, pin},
+    sync::Arc,
+    time::Duration,
+};
 
 use plantd_mdp::{ServiceName, worker as machine};
 use plantd_zmtp::Listener;
-use tokio::sync::watch;
+use tokio::{
+    sync::{oneshot, watch},
+    task::JoinSet,
+};
+use tracing::Instrument as _;
 
 use crate::{ConfigError, Reply, Status, Transport, brokers::BrokerList};
 
@@ -28,7 +38,9 @@ const LONGEST_HEARTBEAT: Duration = Duration::from_secs(60);
 const MAX_NAME_BYTES: usize = 1024;
 
 /// What a worker does with a request.
-type Answer = Arc<dyn Fn(Request) -> Pin<Box<dyn Future<Output = Outcome> + Send>> + Send + Sync>;
+type Answer = Arc<dyn Fn(Request) -> Answering + Send + Sync>;
+/// A handler that has begun.
+type Answering = Pin<Box<dyn Future<Output = Outcome> + Send>>;
 /// How a handler ends.
 type Outcome = Result<Reply, WorkerError>;
 
@@ -42,6 +54,7 @@ pub struct Worker {
     brokers: BrokerList,
     transport: Transport,
     concurrency: usize,
+    is_in_place: bool,
     drain_timeout: Duration,
     config: machine::Config,
     status: watch::Sender<Status>,
@@ -81,7 +94,8 @@ impl Worker {
 
     /// Serves until `shutdown` is done, then finishes what it holds and leaves.
     ///
-    /// `handler` is called for each request, in a task of its own, at most
+    /// `handler` is called for each request, in a task of its own (but see
+    /// [`in_place`](WorkerBuilder::in_place)), at most
     /// [`concurrency`](WorkerBuilder::concurrency) at once. What it returns is the answer or the end
     /// of it; parts before it go through [`Request::partials`]. An error goes to the client as
     /// [`RequestError::WorkerError`](crate::RequestError::WorkerError). A handler that panics
@@ -110,7 +124,33 @@ impl Worker {
             let answer = handler(request);
             Box::pin(async move { answer.await.map(Into::into) })
         });
-        Server::new(self, answer).run(shutdown).await
+        let server = Server::new(self, answer);
+        // A task of its own, which shares threads with its connections and its handlers: whoever
+        // awaits may be a thread beside the runtime's, to be woken by each message.
+        let (stop, stopped) = oneshot::channel();
+        let stopped = async {
+            if stopped.await.is_err() {
+                std::future::pending().await
+            }
+        };
+        let mut serving = JoinSet::new();
+        serving.spawn(server.run(stopped).in_current_span());
+        let ended = async {
+            match serving.join_next().await {
+                Some(Ok(served)) => served,
+                Some(Err(error)) => panic::resume_unwind(error.into_panic()),
+                None => std::future::pending().await,
+            }
+        };
+        let mut ended = pin!(ended);
+        tokio::select! {
+            served = ended.as_mut() => served,
+            () = shutdown => {
+                // A loop that has ended needs no word.
+                let _ = stop.send(());
+                ended.await
+            }
+        }
     }
 }
 
@@ -121,6 +161,7 @@ pub struct WorkerBuilder {
     brokers: Vec<String>,
     transport: Transport,
     concurrency: usize,
+    is_in_place: bool,
     streams: u32,
     name: String,
     version: String,
@@ -139,6 +180,7 @@ impl WorkerBuilder {
             brokers: Vec::new(),
             transport: Transport::default(),
             concurrency: 1,
+            is_in_place: false,
             streams: 1024,
             name: String::new(),
             version: String::new(),
@@ -219,6 +261,18 @@ impl WorkerBuilder {
     #[must_use]
     pub fn concurrency(mut self, handlers: usize) -> Self {
         self.concurrency = handlers;
+        self
+    }
+
+    /// Has handlers run on the worker's own task, beside each other and never at the same moment: an
+    /// answer that needs no waiting costs no task, and one that does is woken for with others.
+    ///
+    /// For handlers that neither block nor compute for long: while one runs, the worker does nothing
+    /// else, heartbeats included. What takes longer belongs in a task that the handler spawns and
+    /// awaits.
+    #[must_use]
+    pub fn in_place(mut self) -> Self {
+        self.is_in_place = true;
         self
     }
 
@@ -306,6 +360,7 @@ impl WorkerBuilder {
             brokers,
             transport: self.transport,
             concurrency: self.concurrency,
+            is_in_place: self.is_in_place,
             drain_timeout: self.drain_timeout,
             config: machine::Config {
                 service,

@@ -1,17 +1,26 @@
 //! The requests that a worker holds: waiting for a slot, or with a handler.
 
 use std::{
+    any::Any,
     collections::{BTreeMap, HashMap, VecDeque},
     fmt,
+    panic::{self, AssertUnwindSafe},
+    pin::Pin,
+    task::{Context, Poll, Waker},
 };
 
+use futures_util::{
+    FutureExt, StreamExt,
+    future::{self, Abortable, Aborted},
+    stream::FuturesUnordered,
+};
 use plantd_mdp::Token;
 use tokio::{
     sync::oneshot,
     task::{self, AbortHandle, JoinError, JoinSet},
 };
 
-use super::{Answer, Outcome, Request, WorkerError, registration::RegistrationId};
+use super::{Answer, Answering, Outcome, Request, WorkerError, registration::RegistrationId};
 use crate::Reply;
 
 /// Names a request that is held.
@@ -26,6 +35,12 @@ pub(super) struct Held {
     answer: Answer,
     /// How many handlers may run at once, streams not counted.
     slots: usize,
+    /// Whether handlers run here, and not in tasks of their own.
+    is_in_place: bool,
+    /// What handlers answered without waiting.
+    answered: VecDeque<(HeldKey, Outcome)>,
+    /// Handlers that run here and wait.
+    here: FuturesUnordered<Here>,
     used_slots: usize,
     queue: VecDeque<(HeldKey, Request)>,
     running: BTreeMap<HeldKey, Running>,
@@ -37,18 +52,40 @@ pub(super) struct Held {
 /// A request that is with its handler.
 #[derive(Debug)]
 struct Running {
-    task: AbortHandle,
+    stop: Stop,
     has_slot: bool,
     has_window: bool,
     /// A part that is held back until it can be sent.
     part: Option<(Reply, oneshot::Sender<()>)>,
 }
 
+/// How a handler is stopped; it ends with [`Held::next`] all the same.
+#[derive(Debug)]
+enum Stop {
+    Task(AbortHandle),
+    Here(future::AbortHandle),
+}
+
+impl Stop {
+    fn stop(&self) {
+        match self {
+            Self::Task(task) => task.abort(),
+            Self::Here(handler) => handler.abort(),
+        }
+    }
+}
+
+/// A handler that runs here.
+type Here = Pin<Box<dyn Future<Output = (HeldKey, Outcome)> + Send>>;
+
 impl Held {
-    pub(super) fn new(slots: usize, answer: Answer) -> Self {
+    pub(super) fn new(slots: usize, is_in_place: bool, answer: Answer) -> Self {
         Self {
             answer,
             slots,
+            is_in_place,
+            answered: VecDeque::new(),
+            here: FuturesUnordered::new(),
             used_slots: 0,
             queue: VecDeque::new(),
             running: BTreeMap::new(),
@@ -70,7 +107,7 @@ impl Held {
         self.queue.retain(|(held, _)| *held != key);
         if let Some(running) = self.running.get_mut(&key) {
             running.part = None;
-            running.task.abort();
+            running.stop.stop();
         }
         self.queue.len() < queued
     }
@@ -107,38 +144,50 @@ impl Held {
         with_parts.map(|(key, _)| *key).collect()
     }
 
-    /// Waits until a handler has ended. Dropping the future loses nothing.
+    /// Takes what a handler has answered when it was tried.
+    pub(super) fn take_answered(&mut self) -> Option<(HeldKey, Outcome)> {
+        self.answered.pop_front()
+    }
+
+    /// Waits until a handler that had to wait has ended. Dropping the future loses nothing.
     pub(super) async fn next(&mut self) -> (HeldKey, Outcome) {
-        loop {
-            let Some(ended) = self.tasks.join_next_with_id().await else {
-                return std::future::pending().await;
-            };
-            let (id, outcome) = match ended {
-                Ok((id, outcome)) => (id, outcome),
-                Err(error) => (error.id(), Err(worker_error(error))),
-            };
-            let Some(key) = self.keys.remove(&id) else {
-                continue;
-            };
-            if let Some(running) = self.running.remove(&key) {
-                self.used_slots -= usize::from(running.has_slot);
-            }
-            self.fill_slots();
-            return (key, outcome);
+        let (key, outcome) = tokio::select! {
+            ended = next_task(&mut self.tasks, &mut self.keys) => ended,
+            Some(ended) = self.here.next() => ended,
+        };
+        if let Some(running) = self.running.remove(&key) {
+            self.used_slots -= usize::from(running.has_slot);
         }
+        self.fill_slots();
+        (key, outcome)
     }
 
     fn fill_slots(&mut self) {
         while self.used_slots < self.slots
             && let Some((key, request)) = self.queue.pop_front()
         {
-            let answer = self.answer.clone();
             let has_window = request.property("window").is_some();
-            let task = self.tasks.spawn(async move { answer(request).await });
-            self.keys.insert(task.id(), key);
+            let stop = if self.is_in_place {
+                match begin(&self.answer, request) {
+                    Ok(outcome) => {
+                        self.answered.push_back((key, outcome));
+                        continue;
+                    }
+                    Err(waiting) => {
+                        let (handler, stop) = future::abortable(waiting);
+                        self.here.push(Box::pin(run_here(key, handler)));
+                        Stop::Here(stop)
+                    }
+                }
+            } else {
+                let answer = self.answer.clone();
+                let task = self.tasks.spawn(async move { answer(request).await });
+                self.keys.insert(task.id(), key);
+                Stop::Task(task)
+            };
             self.used_slots += 1;
             let running = Running {
-                task,
+                stop,
                 has_slot: true,
                 has_window,
                 part: None,
@@ -158,11 +207,61 @@ impl fmt::Debug for Held {
     }
 }
 
+/// Waits until a handler with a task has ended.
+async fn next_task(
+    tasks: &mut JoinSet<Outcome>,
+    keys: &mut HashMap<task::Id, HeldKey>,
+) -> (HeldKey, Outcome) {
+    loop {
+        let Some(ended) = tasks.join_next_with_id().await else {
+            return std::future::pending().await;
+        };
+        let (id, outcome) = match ended {
+            Ok((id, outcome)) => (id, outcome),
+            Err(error) => (error.id(), Err(worker_error(error))),
+        };
+        if let Some(key) = keys.remove(&id) {
+            return (key, outcome);
+        }
+    }
+}
+
+/// Runs a handler up to where it waits; what is left of it then.
+fn begin(answer: &Answer, request: Request) -> Result<Outcome, Answering> {
+    let begin = AssertUnwindSafe(|| {
+        let mut answering = answer(request);
+        // What is left is polled again.
+        let mut context = Context::from_waker(Waker::noop());
+        match answering.as_mut().poll(&mut context) {
+            Poll::Ready(outcome) => Ok(outcome),
+            Poll::Pending => Err(answering),
+        }
+    });
+    panic::catch_unwind(begin).unwrap_or_else(|panic| Ok(Err(panicked(&*panic))))
+}
+
+/// Runs what is left of a handler.
+async fn run_here(key: HeldKey, handler: Abortable<Answering>) -> (HeldKey, Outcome) {
+    let outcome = match AssertUnwindSafe(handler).catch_unwind().await {
+        Ok(Ok(outcome)) => outcome,
+        Ok(Err(Aborted)) => Err(given_up()),
+        Err(panic) => Err(panicked(&*panic)),
+    };
+    (key, outcome)
+}
+
 fn worker_error(error: JoinError) -> WorkerError {
     if error.is_cancelled() {
-        return WorkerError::new("cancelled", "nobody waited for the answer");
+        return given_up();
     }
-    let panic = error.into_panic();
+    panicked(&*error.into_panic())
+}
+
+fn given_up() -> WorkerError {
+    WorkerError::new("cancelled", "nobody waited for the answer")
+}
+
+fn panicked(panic: &(dyn Any + Send)) -> WorkerError {
     let message = match (panic.downcast_ref::<&str>(), panic.downcast_ref::<String>()) {
         (Some(message), _) => (*message).to_owned(),
         (None, Some(message)) => message.clone(),

@@ -6,6 +6,7 @@ mod parts;
 use std::{
     collections::BTreeMap,
     future::Future,
+    ops::Bound::{Excluded, Unbounded},
     pin::pin,
     time::{Duration, Instant},
 };
@@ -105,7 +106,7 @@ impl Server {
             registrations: BTreeMap::new(),
             next_registration: 0,
             listening,
-            held: Held::new(worker.concurrency, answer),
+            held: Held::new(worker.concurrency, worker.is_in_place, answer),
             held_back: Vec::new(),
             parts,
             part_sender,
@@ -123,7 +124,7 @@ impl Server {
             let now = Clock::now().into_std();
             self.take(wake, now);
             self.take_due(now);
-            self.take_outputs(now);
+            self.settle(now);
             // What else has come already shares the write.
             let mut taken = 1;
             while taken < TURN {
@@ -132,11 +133,11 @@ impl Server {
                 };
                 taken += wake.weight();
                 self.take(wake, now);
-                self.take_outputs(now);
+                self.settle(now);
             }
             self.flush();
             while self.retry_held_back(now) {
-                self.take_outputs(now);
+                self.settle(now);
                 self.flush();
             }
             if self.drains_until.is_some() && self.has_left() {
@@ -298,13 +299,25 @@ impl Server {
         }
     }
 
+    /// Carries out what follows, and sends what handlers have answered without waiting.
+    fn settle(&mut self, now: Instant) {
+        self.take_outputs(now);
+        while let Some((key, outcome)) = self.held.take_answered() {
+            self.take_outcome(key, outcome, now);
+            self.take_outputs(now);
+        }
+    }
+
     fn take_outputs(&mut self, now: Instant) {
-        for id in self.registrations.keys().copied().collect::<Vec<_>>() {
+        let mut next = self.registrations.keys().next().copied();
+        while let Some(id) = next {
             while let Some(registration) = self.registrations.get_mut(&id)
                 && let Some(output) = registration.machine.poll_output()
             {
                 self.take_output(id, output, now);
             }
+            let mut others = self.registrations.range((Excluded(id), Unbounded));
+            next = others.next().map(|(id, _)| *id);
         }
         while let Some(listening) = &mut self.listening
             && let Some(work) = listening.poll_work(now)

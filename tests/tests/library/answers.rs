@@ -19,6 +19,7 @@ over_both_transports!(
     case_69_large_bodies_many_at_once,
     a_deadline_is_told_to_the_worker_and_kept_by_the_broker,
     what_a_worker_says_went_wrong_reaches_the_client,
+    handlers_that_run_in_place_answer_at_once_or_later_and_survive_a_panic,
     a_service_that_nobody_serves_is_no_worker,
     the_echo_module_answers,
 );
@@ -239,6 +240,47 @@ fn what_a_worker_says_went_wrong_reaches_the_client(transport: Transport) {
                 other => panic!("a worker's error is expected, not {other:?}"),
             }
         }
+    });
+}
+
+fn handlers_that_run_in_place_answer_at_once_or_later_and_survive_a_panic(transport: Transport) {
+    let plant = Plant::start();
+    plant.block_on(async {
+        let brokers = [plant.endpoint()];
+        let go = Arc::new(Notify::new());
+        let mixed = {
+            let go = go.clone();
+            move |request: Request| {
+                let go = go.clone();
+                async move {
+                    match request.body().text() {
+                        Ok("later") => go.notified().await,
+                        Ok("panic") => panic!("as it was asked to"),
+                        Ok(_) | Err(_) => {}
+                    }
+                    Ok::<_, WorkerError>(request.into_body())
+                }
+            }
+        };
+        let worker = worker(transport, "mixed", &brokers)
+            .concurrency(2)
+            .in_place();
+        let _worker = Serving::start(worker, mixed).await;
+        let client = connected(transport, &brokers).await;
+        let later = tokio::spawn(client.request("mixed", "later").into_future());
+        for number in 0..100 {
+            let body = number.to_string();
+            let reply = client.request("mixed", body.clone()).await.unwrap();
+            assert_eq!(reply.body.text(), Ok(body.as_str()));
+        }
+        let failed = client.request("mixed", "panic").await;
+        let expected =
+            matches!(&failed, Err(RequestError::WorkerError { code, .. }) if code == "panic");
+        assert!(expected, "{failed:?}");
+        assert!(!later.is_finished());
+        go.notify_one();
+        let reply = later.await.unwrap().unwrap();
+        assert_eq!(reply.body.text(), Ok("later"));
     });
 }
 
