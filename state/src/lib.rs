@@ -288,6 +288,9 @@ where
         .version(plantd_daemon::VERSION)
         // Early enough for what is given back to be written before the process ends.
         .drain_timeout(config.shared.shutdown_timeout.duration().mul_f64(0.8));
+    if config.role == Role::Store {
+        worker = worker.in_place();
+    }
     for endpoint in config.endpoint.iter().flat_map(OneOrMore::iter) {
         worker = worker.listen(listener::bind(endpoint).await?);
     }

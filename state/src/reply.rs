@@ -16,7 +16,7 @@ pub(crate) struct Object {
 impl Object {
     /// Begins `{"success":true,"data":{`.
     pub(crate) fn data() -> Self {
-        let mut out = Vec::with_capacity(160);
+        let mut out = Vec::with_capacity(320);
         out.extend_from_slice(b"{\"success\":true,\"data\":{");
         Self {
             out,

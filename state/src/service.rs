@@ -6,12 +6,15 @@ mod place;
 mod verifying;
 mod watching;
 
-use std::sync::Arc;
+use std::ops::Deref;
+use std::panic;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use plantd_client::{Reply, Request, Source, WorkerError};
 use plantd_daemon::shutdown::Shutdown;
 use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
 
 use crate::backups::Backups;
 use crate::metrics::Published;
@@ -24,9 +27,16 @@ use crate::store::{Condition, Edited, Entry, Fault, Reader, Store, Written};
 pub(crate) use listing::write_change;
 pub(crate) use place::Place;
 
-/// The service: a store, and what it is limited to. Clones are the same.
+/// A request of more bytes takes a while to be read.
+const QUICK_BYTES: usize = 16 << 10;
+
+/// The service. Clones are the same.
 #[derive(Debug, Clone)]
-pub(crate) struct Service {
+pub(crate) struct Service(Arc<Parts>);
+
+/// A store, and what it is limited to.
+#[derive(Debug)]
+pub(crate) struct Parts {
     store: Arc<Store>,
     metrics: Published,
     limits: Limits,
@@ -37,8 +47,16 @@ pub(crate) struct Service {
     most_watches: usize,
     place: Place,
     /// What changes are published with.
-    source: Option<Source>,
+    source: OnceLock<Source>,
     stop: Shutdown,
+}
+
+impl Deref for Service {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
 }
 
 impl Service {
@@ -51,7 +69,7 @@ impl Service {
         place: Place,
         stop: Shutdown,
     ) -> Self {
-        Self {
+        Self(Arc::new(Parts {
             store,
             metrics,
             limits,
@@ -60,55 +78,45 @@ impl Service {
             watches: Arc::new(Semaphore::new(watches)),
             most_watches: watches,
             place,
-            source: None,
+            source: OnceLock::new(),
             stop,
-        }
+        }))
     }
 
     /// Says whether changes are published, for those who want to rely on it.
     pub(crate) fn publishing_with(self, source: Source) -> Self {
-        Self {
-            source: Some(source),
-            ..self
-        }
+        // It is said once.
+        let _ = self.source.set(source);
+        self
     }
 
     /// Answers one request. An error says that what became of it is not known.
-    pub(crate) async fn answer(self, mut request: Request) -> Result<Reply, WorkerError> {
+    ///
+    /// This runs on the task that owns the worker's connections: what may read the disk or compute
+    /// for long is done apart from it.
+    pub(crate) async fn answer(self, request: Request) -> Result<Reply, WorkerError> {
         let began = clock();
-        let answer = match self.parse(&request) {
-            Ok((name, operation)) => {
-                self.metrics.asked(name);
-                match operation {
-                    Operation::Write(write) => match self.check_age(&request) {
-                        Ok(()) => self.write(write).await?,
-                        Err(refusal) => Err(refusal),
-                    },
-                    Operation::Watch(watch) => self.watch(watch, &mut request).await?,
-                    Operation::Backup { has_progress } => {
-                        self.back_up(has_progress, &mut request).await?
-                    }
-                    Operation::Verify {
-                        backup: Some(backup),
-                        has_progress,
-                    } => {
-                        self.verify_backup(backup, has_progress, &mut request)
-                            .await?
-                    }
-                    Operation::Verify {
-                        backup: None,
-                        has_progress,
-                    } => self.verify(has_progress, &mut request).await?,
-                    read @ (Operation::Get { .. }
-                    | Operation::ListScopes(_)
-                    | Operation::ListKeys { .. }
-                    | Operation::History { .. }
-                    | Operation::Health(_)
-                    | Operation::Stats(_)
-                    | Operation::Shards) => self.read(read).await,
+        let answer = if request.body().len_bytes() > QUICK_BYTES {
+            let service = self.clone();
+            apart(async move {
+                match service.parse(&request) {
+                    Ok(operation) => service.work(operation, request).await,
+                    Err(refusal) => Ok(Err(refusal)),
                 }
+            })
+            .await?
+        } else {
+            match self.parse(&request) {
+                Ok(Operation::Write(write)) => self.write(write).await?,
+                Ok(operation) => match self.recall(&operation) {
+                    Some(answer) => answer,
+                    None => {
+                        let service = self.clone();
+                        apart(async move { service.work(operation, request).await }).await?
+                    }
+                },
+                Err(refusal) => Err(refusal),
             }
-            Err(refusal) => Err(refusal),
         };
         let reply = answer.unwrap_or_else(|refusal| {
             self.metrics.refused(refusal.code, 1);
@@ -119,11 +127,59 @@ impl Service {
         Ok(reply.into())
     }
 
-    fn parse(&self, request: &Request) -> Result<(&'static str, Operation), Refusal> {
+    /// Answers a look at a key from memory, if it can be.
+    fn recall(&self, operation: &Operation) -> Option<Result<Vec<u8>, Refusal>> {
+        let Operation::Get {
+            scope,
+            key,
+            version: None,
+        } = operation
+        else {
+            return None;
+        };
+        match self.checked(|store| Ok(store.recall(scope, key))) {
+            Ok(entry) => entry.map(|entry| Ok(self.told(scope, key, &entry))),
+            Err(refusal) => Some(Err(refusal)),
+        }
+    }
+
+    /// Does what was asked, however long it takes.
+    async fn work(
+        &self,
+        operation: Operation,
+        mut request: Request,
+    ) -> Result<Result<Vec<u8>, Refusal>, WorkerError> {
+        match operation {
+            Operation::Write(write) => self.write(write).await,
+            Operation::Watch(watch) => self.watch(watch, &mut request).await,
+            Operation::Backup { has_progress } => self.back_up(has_progress, &mut request).await,
+            Operation::Verify {
+                backup: Some(backup),
+                has_progress,
+            } => self.verify_backup(backup, has_progress, &mut request).await,
+            Operation::Verify {
+                backup: None,
+                has_progress,
+            } => self.verify(has_progress, &mut request).await,
+            read @ (Operation::Get { .. }
+            | Operation::ListScopes(_)
+            | Operation::ListKeys { .. }
+            | Operation::History { .. }
+            | Operation::Health(_)
+            | Operation::Stats(_)
+            | Operation::Shards) => Ok(self.read(read).await),
+        }
+    }
+
+    fn parse(&self, request: &Request) -> Result<Operation, Refusal> {
         let (name, json) = two_frames(request.body())?;
         let (name, operation) = Operation::parse(name, json, &self.limits)?;
         operation.check_scopes(|scope| self.place.check(scope))?;
-        Ok((name, operation))
+        self.metrics.asked(name);
+        if let Operation::Write(_) = operation {
+            self.check_age(request)?;
+        }
+        Ok(operation)
     }
 
     fn check_age(&self, request: &Request) -> Result<(), Refusal> {
@@ -207,10 +263,14 @@ impl Service {
 
     /// Reads from the store; what is damaged is refused and remembered.
     fn look<T>(&self, read: impl FnOnce(&Reader) -> Result<T, Fault>) -> Result<T, Refusal> {
+        self.checked(|store| store.read(read))
+    }
+
+    fn checked<T>(&self, read: impl FnOnce(&Store) -> Result<T, Fault>) -> Result<T, Refusal> {
         if let Condition::Damaged(place) = self.store.shared().condition() {
             return Err(damaged(&place));
         }
-        self.store.read(read).map_err(|fault| {
+        read(&self.store).map_err(|fault| {
             tracing::warn!(context = "state.read", %fault, "a read failed");
             fault.refusal()
         })
@@ -220,16 +280,19 @@ impl Service {
         if let Some(version) = version {
             return self.get_version(scope, key, version);
         }
-        match self.look(|reader| reader.value_or_scope(scope, key))? {
-            Ok(entry) => {
-                let mut out = Object::data();
-                out.text("scope", scope.as_str()).text("key", key.as_str());
-                self.write_entry(&mut out, &entry);
-                Ok(out.finish())
-            }
+        match self.checked(|store| store.value_or_scope(scope, key))? {
+            Ok(entry) => Ok(self.told(scope, key, &entry)),
             Err(Some(row)) => Err(not_found(scope, key, row.sequence)),
             Err(None) => Err(no_scope(scope)),
         }
+    }
+
+    /// The reply that tells the value of a key.
+    fn told(&self, scope: &Scope, key: &Key, entry: &Entry) -> Vec<u8> {
+        let mut out = Object::data();
+        out.text("scope", scope.as_str()).text("key", key.as_str());
+        self.write_entry(&mut out, entry);
+        out.finish()
     }
 
     /// Writes what is said of a value.
@@ -379,6 +442,20 @@ fn write_edited(out: &mut Object, edit: &Edit, edited: Edited, echo: bool) {
 fn asked_before(request: &Request) -> Option<Duration> {
     let before = request.property(ASKED_BEFORE)?.parse().ok()?;
     Some(Duration::from_millis(before))
+}
+
+/// Does work in a task of its own, which ends with whoever waits for it.
+async fn apart<T: Send + 'static>(
+    work: impl Future<Output = Result<T, WorkerError>> + Send + 'static,
+) -> Result<T, WorkerError> {
+    let mut tasks = JoinSet::new();
+    tasks.spawn(work);
+    match tasks.join_next().await {
+        Some(Ok(done)) => done,
+        // Whoever waits answers for the panic.
+        Some(Err(error)) if error.is_panic() => panic::resume_unwind(error.into_panic()),
+        Some(Err(_)) | None => Err(WorkerError::new("draining", "the daemon stops")),
+    }
 }
 
 fn damaged(place: &str) -> Refusal {

@@ -22,7 +22,8 @@
 //! decides each write in order against what is there, with those before it in the group, and
 //! writes the value, the change and, once a group, the scopes and the `store`. It commits, with
 //! `synchronous = FULL`: the WAL is synced before a commit is seen by anybody. Then it writes the
-//! mark, tells watchers and the bus, and answers. So what was answered is on disk, what is on
+//! mark, tells watchers and the bus, and answers. What was written or read lately is kept in memory
+//! (see [`recent`]), and told as the database would tell it. So what was answered is on disk, what is on
 //! disk may not have been answered, and no reader sees what may still be lost.
 //!
 //! A write that is refused has changed nothing. A group that fails is undone: because of damage, its
@@ -44,7 +45,7 @@
 //! | the WAL, from which commits were lost | the mark, at each start |
 //! | the tables' definitions | compared at each start |
 //!
-//! The first is checked at every read. The others are checked at the start (`check: full`), or in
+//! The first is checked whenever a row is read from the file. The others are checked at the start (`check: full`), or in
 //! the background right after it (`check: quick`), and by the operation `verify`. A page that is
 //! damaged while the daemon runs, and that SQLite reads anew, may hide a key until one of them runs.
 //! Nothing is ever repaired by deleting.
@@ -58,10 +59,12 @@ mod backup;
 mod check;
 pub(crate) mod clock;
 mod fault;
+mod generations;
 mod lock;
 mod mark;
 mod open;
 mod reader;
+mod recent;
 mod row;
 mod schema;
 mod shared;
@@ -76,6 +79,7 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
+use crate::names::{Key, Scope};
 use crate::refusal::{Code, Refusal};
 use crate::request::{Write, WriteId};
 
@@ -91,6 +95,7 @@ pub(crate) use shared::{Condition, Shared};
 pub(crate) use writer::{Announcement, Answer, Edited, Submission, WriterError, Written};
 
 use open::read_store_row;
+use recent::Recent;
 
 /// Writes that wait for the writer.
 const WAITING: usize = 4_096;
@@ -120,6 +125,7 @@ pub(crate) struct Store {
     ended: Option<oneshot::Receiver<Result<(), WriterError>>>,
     shared: Arc<Shared>,
     readers: reader::Pool,
+    recent: Arc<Recent>,
     database: PathBuf,
 }
 
@@ -151,6 +157,25 @@ impl Store {
         read: impl FnOnce(&Reader) -> Result<T, Fault>,
     ) -> Result<T, Fault> {
         self.readers.read(read)
+    }
+
+    /// The value of a key, if it is kept in memory: as it is on disk. Never waits for the disk.
+    pub(crate) fn recall(&self, scope: &Scope, key: &Key) -> Option<Entry> {
+        self.recent.find(scope, key)
+    }
+
+    /// The value of a key that has one, else its scope, if that exists.
+    pub(crate) fn value_or_scope(
+        &self,
+        scope: &Scope,
+        key: &Key,
+    ) -> Result<Result<Entry, Option<ScopeRow>>, Fault> {
+        let look = self.recent.look();
+        let found = self.read(|reader| reader.value_or_scope(scope, key))?;
+        if let Ok(entry) = &found {
+            self.recent.found(look, scope, key, entry);
+        }
+        Ok(found)
     }
 
     /// Reads everything; what is found to be damaged is shown.

@@ -11,7 +11,7 @@ use rustix::event::{Timespec, epoll};
 
 use super::case::{Case, Operation};
 use super::peer::Service;
-use super::script::Script;
+use super::script::{Keys, Script};
 use crate::clock;
 use crate::inbound::Inbound;
 
@@ -69,6 +69,10 @@ struct Turn {
 
 impl Load {
     pub(super) fn connect(service: &Service, case: &Case, keys: u64) -> anyhow::Result<Self> {
+        Self::connect_for(service, case, Keys::scattered(keys))
+    }
+
+    fn connect_for(service: &Service, case: &Case, keys: Keys) -> anyhow::Result<Self> {
         let ready = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         let language = service.language;
         let mut clients = Vec::new();
@@ -93,7 +97,7 @@ impl Load {
     /// Gives each key its value.
     pub(super) fn fill(service: &Service, keys: u64) -> anyhow::Result<()> {
         let case = Case::wide(Operation::Set);
-        let mut load = Self::connect(service, &case, keys)?;
+        let mut load = Self::connect_for(service, &case, Keys::in_order(keys))?;
         let last = load.clients[0].first + keys - 1;
         load.begin(last)?;
         load.finish(last)

@@ -1,8 +1,9 @@
 //! What a client of a state service says in each language, encoded beforehand, and how a reply is
 //! found in what was read.
 //!
-//! A request has a number. It is about one of so many keys, in an order that is no order of theirs,
-//! and the value of a key is always the same, so that each value that is read can be checked.
+//! A request has a number. It is about one of so many keys, in an order that is no order of theirs
+//! unless they are filled, and the value of a key is always the same, so that each value that is read
+//! can be checked.
 
 mod mdp;
 mod nats;
@@ -39,6 +40,28 @@ pub(super) enum Language {
     Redis,
 }
 
+/// The keys that requests are about, in which order.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Keys {
+    count: u64,
+    stride: u64,
+}
+
+impl Keys {
+    /// In no order of theirs.
+    pub(super) fn scattered(count: u64) -> Self {
+        Self {
+            count,
+            stride: STRIDE,
+        }
+    }
+
+    /// One after the other.
+    pub(super) fn in_order(count: u64) -> Self {
+        Self { count, stride: 1 }
+    }
+}
+
 /// Every message of a client.
 #[derive(Debug, Clone)]
 pub(super) struct Script {
@@ -67,7 +90,7 @@ impl Language {
     pub(super) fn script(
         self,
         operation: Operation,
-        keys: u64,
+        keys: Keys,
         window: usize,
         client: u64,
     ) -> Script {
@@ -91,12 +114,12 @@ impl Language {
 pub(super) use nats::create_bucket;
 
 /// The digits of a key, or of the value of one.
-fn key_digits(at: usize, keys: u64) -> Mark {
+fn key_digits(at: usize, keys: Keys) -> Mark {
     Mark::Digits {
         at,
         count: KEY_DIGITS,
-        stride: STRIDE,
-        modulus: keys,
+        stride: keys.stride,
+        modulus: keys.count,
     }
 }
 
@@ -104,11 +127,11 @@ fn key_digits(at: usize, keys: u64) -> Mark {
 struct Pieces {
     bytes: Vec<u8>,
     marks: Vec<Mark>,
-    keys: u64,
+    keys: Keys,
 }
 
 impl Pieces {
-    fn new(keys: u64) -> Self {
+    fn new(keys: Keys) -> Self {
         Self {
             bytes: Vec::new(),
             marks: Vec::new(),
@@ -154,7 +177,7 @@ mod tests {
 
     fn request(language: Language, operation: Operation) -> String {
         let mut bytes = Vec::new();
-        let script = language.script(operation, KEYS, 500, 0);
+        let script = language.script(operation, Keys::scattered(KEYS), 500, 0);
         script.request.append(NUMBER, &mut bytes);
         String::from_utf8_lossy(&bytes).into_owned()
     }
@@ -174,7 +197,7 @@ mod tests {
 
     #[test]
     fn as_many_requests_as_keys_are_about_each_key_once() {
-        let script = Language::Redis.script(Operation::Get, 1_000, 1, 0);
+        let script = Language::Redis.script(Operation::Get, Keys::scattered(1_000), 1, 0);
         let requests = (1..=1_000).map(|number| {
             let mut bytes = Vec::new();
             script.request.append(number, &mut bytes);

@@ -131,19 +131,19 @@ const IN_BATCH: &[Named] = &[
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub(super) struct Fields<'a> {
-    #[serde(borrow)]
+    #[serde(borrow, default, deserialize_with = "text")]
     pub(super) scope: Option<Cow<'a, str>>,
-    #[serde(borrow)]
+    #[serde(borrow, default, deserialize_with = "text")]
     pub(super) service: Option<Cow<'a, str>>,
     #[expect(dead_code, reason = "read, so that it is taken and not kept")]
     token: Option<IgnoredAny>,
-    #[serde(borrow)]
+    #[serde(borrow, default, deserialize_with = "text")]
     pub(super) key: Option<Cow<'a, str>>,
     #[serde(borrow, default, deserialize_with = "present")]
     pub(super) value: Option<&'a RawValue>,
-    #[serde(borrow)]
+    #[serde(borrow, default, deserialize_with = "text")]
     pub(super) base64: Option<Cow<'a, str>>,
-    #[serde(borrow)]
+    #[serde(borrow, default, deserialize_with = "text")]
     pub(super) content_type: Option<Cow<'a, str>>,
     pub(super) if_version: Option<u64>,
     pub(super) create_only: Option<bool>,
@@ -151,12 +151,12 @@ pub(super) struct Fields<'a> {
     pub(super) ttl: Option<Option<f64>>,
     pub(super) create_scope: Option<bool>,
     pub(super) echo: Option<bool>,
-    #[serde(borrow)]
+    #[serde(borrow, default, deserialize_with = "text")]
     pub(super) id: Option<Cow<'a, str>>,
     pub(super) version: Option<u64>,
-    #[serde(borrow)]
+    #[serde(borrow, default, deserialize_with = "text")]
     pub(super) prefix: Option<Cow<'a, str>>,
-    #[serde(borrow)]
+    #[serde(borrow, default, deserialize_with = "text")]
     pub(super) after: Option<Cow<'a, str>>,
     pub(super) before: Option<u64>,
     pub(super) limit: Option<u64>,
@@ -164,12 +164,22 @@ pub(super) struct Fields<'a> {
     pub(super) from: Option<u64>,
     pub(super) snapshot: Option<bool>,
     pub(super) progress: Option<bool>,
-    #[serde(borrow)]
+    #[serde(borrow, default, deserialize_with = "text")]
     pub(super) backup: Option<Cow<'a, str>>,
-    #[serde(borrow)]
+    #[serde(borrow, default, deserialize_with = "text")]
     pub(super) op: Option<Cow<'a, str>>,
     #[serde(borrow)]
     pub(super) operations: Option<Vec<&'a RawValue>>,
+}
+
+/// Reads a text, which is borrowed if there is nothing to be unescaped in it.
+fn text<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Cow<'de, str>>, D::Error> {
+    /// What is borrowed when it stands alone, and is not within an `Option`.
+    #[derive(Deserialize)]
+    struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+
+    let text = Option::<Text<'de>>::deserialize(from)?;
+    Ok(text.map(|Text(text)| text))
 }
 
 /// Reads a field whose `null` is not the same as its absence.

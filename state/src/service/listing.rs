@@ -109,7 +109,7 @@ impl Service {
 
     pub(super) async fn scope_stats(&self, scope: &Scope) -> Result<Vec<u8>, Refusal> {
         // Before the sequence is read: each change after it is then published.
-        let is_published = match &self.source {
+        let is_published = match self.source.get() {
             Some(source) => is_subscribed(source, scope).await,
             None => false,
         };

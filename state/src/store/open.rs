@@ -15,6 +15,7 @@ use tokio::sync::oneshot;
 use super::clock::Kept;
 use super::mark::{Mark, Marked};
 use super::reader::Pool;
+use super::recent::Recent;
 use super::schema;
 use super::writer::{StoreRow, Writer, WriterError};
 use super::{Announcement, Fault, Identity, Options, Shared, Store, WAITING};
@@ -149,14 +150,16 @@ impl Store {
         let (began, has_begun) = std::sync::mpsc::channel();
         let (end, ended) = oneshot::channel();
         let readers = Pool::new(&options.database);
+        let recent = Arc::new(Recent::new());
         let writer = thread::Builder::new()
             .name("writer".to_owned())
             .spawn({
                 let (shared, options) = (shared.clone(), options.clone());
+                let recent = recent.clone();
                 move || {
                     let writer = Writer::new(
                         &connection,
-                        shared,
+                        (shared, recent),
                         options,
                         publisher,
                         (mark, row),
@@ -181,6 +184,7 @@ impl Store {
             ended: Some(ended),
             shared,
             readers,
+            recent,
             database: options.database.clone(),
         };
         if has_begun.recv().is_err() {

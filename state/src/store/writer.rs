@@ -20,8 +20,10 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
 use super::clock::{Clock, Kept};
+use super::generations::Generations;
 use super::mark::{Identity, Mark, Marked};
-use super::row::{Change, ScopeRow, Sum};
+use super::recent::{Recent, Touched};
+use super::row::{Change, Found, ScopeRow, Sum};
 use super::{Fault, Options, Shared};
 use crate::names::Scope;
 use crate::refusal::{Code, Refusal};
@@ -35,7 +37,9 @@ const TURN: Duration = Duration::from_millis(100);
 /// How often the rest of the upkeep is done.
 const UPKEEP: Duration = Duration::from_secs(1);
 /// Pages of the WAL beyond which it is brought into the database.
-const WAL_PAGES: i32 = 4_000;
+const WAL_PAGES: i32 = 12_000;
+/// What is kept in memory of keys that were written lately.
+const KNOWN_BYTES: usize = 32 << 20;
 
 /// A write on its way to the writer.
 #[derive(Debug)]
@@ -106,12 +110,15 @@ pub(super) struct Writer<'c> {
     connection: &'c Connection,
     statements: Statements<'c>,
     shared: Arc<Shared>,
+    recent: Arc<Recent>,
     options: Options,
     publisher: Option<SyncSender<Vec<Announcement>>>,
     mark: Mark,
     clock: Clock,
     row: StoreRow,
     scopes: BTreeMap<Scope, ScopeRow>,
+    /// Of keys that were written lately, what a write has to know, so that it need not look.
+    known: Generations<Found>,
     next_number: i64,
     /// The first moment at which a value may be due.
     next_due: Option<i64>,
@@ -127,6 +134,8 @@ struct Group {
     /// Scopes as they were before.
     before: BTreeMap<Scope, Option<ScopeRow>>,
     announcements: Vec<Announcement>,
+    /// Values that it has written or taken away, in order.
+    touched: Vec<Touched>,
 }
 
 /// The wall clock, the one clock and the clock of `ttl`, as they are for a whole group.
@@ -151,7 +160,7 @@ pub(crate) enum WriterError {
 impl<'c> Writer<'c> {
     pub(super) fn new(
         connection: &'c Connection,
-        shared: Arc<Shared>,
+        (shared, recent): (Arc<Shared>, Arc<Recent>),
         options: Options,
         publisher: Option<SyncSender<Vec<Announcement>>>,
         (mark, row): (Mark, StoreRow),
@@ -163,12 +172,14 @@ impl<'c> Writer<'c> {
             connection,
             statements: Statements::prepare(connection)?,
             shared,
+            recent,
             options,
             publisher,
             mark,
             clock: Clock::start(kept, now, wall),
             row,
             scopes: BTreeMap::new(),
+            known: Generations::new(KNOWN_BYTES),
             next_number: 1,
             next_due: None,
             wal_pages,
@@ -267,8 +278,14 @@ impl<'c> Writer<'c> {
             answers.push(self.answer(submission, now)?);
         }
         self.end_group(now)?;
-        self.statements.commit.execute([])?;
+        self.commit()?;
         Ok(answers)
+    }
+
+    fn commit(&mut self) -> Result<(), Fault> {
+        self.recent.begin_commit(&self.group.touched);
+        self.statements.commit.execute([])?;
+        Ok(())
     }
 
     /// Decides one write, or repeats what came of it when it was asked before.
@@ -374,8 +391,9 @@ impl<'c> Writer<'c> {
             tracing::warn!(context = "state.mark", %error, "the mark cannot be written");
         }
         let group = std::mem::take(&mut self.group);
-        let touched = group.before.keys();
-        let heads = touched.filter_map(|scope| Some((scope, self.scopes.get(scope)?)));
+        self.recent.end_commit(group.touched);
+        let scopes = group.before.keys();
+        let heads = scopes.filter_map(|scope| Some((scope, self.scopes.get(scope)?)));
         self.shared.show_commit(heads);
         self.announce(group.announcements);
     }
@@ -400,6 +418,8 @@ impl<'c> Writer<'c> {
         if !self.connection.is_autocommit() {
             self.connection.execute_batch("ROLLBACK")?;
         }
+        self.recent.end_commit(Vec::new());
+        self.known.forget_all();
         for (scope, row) in std::mem::take(&mut self.group).before {
             match row {
                 Some(row) => drop(self.scopes.insert(scope, row)),

@@ -2,7 +2,7 @@
 
 use anyhow::bail;
 
-use super::{Found, Pieces, SCOPE, Script};
+use super::{Found, Keys, Pieces, SCOPE, Script};
 use crate::state::case::Operation;
 use crate::template::{Mark, Template};
 use crate::zmtp::encode;
@@ -14,7 +14,7 @@ const FINAL: u8 = 3;
 /// A header without properties, whose id is written later.
 const NO_ID: [u8; 8] = [0; 8];
 
-pub(super) fn script(operation: Operation, keys: u64) -> Script {
+pub(super) fn script(operation: Operation, keys: Keys) -> Script {
     let place = format!("{{\"scope\":\"{SCOPE}\",\"key\":\"");
     let (name, json, answer) = match operation {
         Operation::Set => (

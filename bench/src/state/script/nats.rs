@@ -8,7 +8,7 @@ use std::net::TcpStream;
 
 use anyhow::{Context as _, bail, ensure};
 
-use super::{Found, Pieces, SCOPE, Script};
+use super::{Found, Keys, Pieces, SCOPE, Script};
 use crate::nats;
 use crate::state::case::Operation;
 use crate::template::{Mark, Template};
@@ -48,7 +48,7 @@ pub(crate) fn create_bucket(address: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-pub(super) fn script(operation: Operation, keys: u64, window: usize, client: u64) -> Script {
+pub(super) fn script(operation: Operation, keys: Keys, window: usize, client: u64) -> Script {
     let start = match operation {
         Operation::Set => format!("PUB $KV.{SCOPE}."),
         Operation::Get => format!("PUB $JS.API.DIRECT.GET.KV_{SCOPE}.$KV.{SCOPE}."),

@@ -5,7 +5,7 @@ use std::net::TcpStream;
 
 use anyhow::{Context as _, bail, ensure};
 
-use super::{Found, KEY, Pieces, Script, VALUE_BYTES};
+use super::{Found, KEY, Keys, Pieces, Script, VALUE_BYTES};
 use crate::state::case::Operation;
 
 pub(super) fn client(address: &str) -> io::Result<TcpStream> {
@@ -14,7 +14,7 @@ pub(super) fn client(address: &str) -> io::Result<TcpStream> {
     Ok(stream)
 }
 
-pub(super) fn script(operation: Operation, keys: u64) -> Script {
+pub(super) fn script(operation: Operation, keys: Keys) -> Script {
     let (start, answer) = match operation {
         Operation::Set => ("*3\r\n$3\r\nSET\r\n", Pieces::new(keys).text("OK")),
         Operation::Get => ("*2\r\n$3\r\nGET\r\n", Pieces::new(keys).value()),

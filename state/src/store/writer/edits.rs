@@ -8,6 +8,7 @@ use crate::refusal::{Code, Refusal};
 use crate::request::{Action, Condition, DELETED_KEYS, Edit};
 use crate::store::Fault;
 use crate::store::clock::signed;
+use crate::store::recent::Touched;
 use crate::store::row::{Change, Entry, Event, Found, Stored};
 
 impl Writer<'_> {
@@ -94,6 +95,9 @@ impl Writer<'_> {
     }
 
     fn find(&mut self, scope: &Scope, key: &Key) -> Result<Option<Found>, Fault> {
+        if let Some(found) = self.known.find(scope, key) {
+            return Ok(Some(found));
+        }
         let (scope, key) = (scope.as_str(), key.as_str());
         let mut rows = self.statements.find.query((scope, key))?;
         match rows.next()? {
@@ -201,6 +205,10 @@ impl Writer<'_> {
         ))?;
         self.expect_due(expires);
         self.account(scope, present, Some(checksum));
+        let version = entry.version;
+        self.known.put(scope, key, Found { version, checksum }, 0);
+        let touched = Touched::Written(scope.clone(), key.clone(), entry);
+        self.group.touched.push(touched);
         Ok(())
     }
 
@@ -222,6 +230,9 @@ impl Writer<'_> {
             .bury
             .execute((scope.as_str(), key.as_str(), sequence as i64))?;
         self.account(scope, Some(found), None);
+        self.known.forget(scope, key);
+        let touched = Touched::Gone(scope.clone(), key.clone());
+        self.group.touched.push(touched);
         let change = Change {
             sequence,
             event,
@@ -257,6 +268,10 @@ impl Writer<'_> {
             .execute((names.0, names.1, expires, checksum))?;
         self.expect_due(expires);
         self.account(scope, present, Some(checksum));
+        let version = entry.version;
+        self.known.put(scope, key, Found { version, checksum }, 0);
+        let touched = Touched::Written(scope.clone(), key.clone(), entry);
+        self.group.touched.push(touched);
         Ok(())
     }
 

@@ -6,6 +6,7 @@ use crate::names::Scope;
 use crate::refusal::{Code, Refusal};
 use crate::request::{Action, DELETED_KEYS, Edit};
 use crate::store::Fault;
+use crate::store::recent::Touched;
 use crate::store::row::{Change, Event, Found, LAST_SCOPE, LAST_SEQUENCE, ScopeRow, change_id};
 
 impl Writer<'_> {
@@ -178,6 +179,8 @@ impl Writer<'_> {
                 .prepare_cached(&sql)?
                 .execute([scope.as_str()])?;
         }
+        self.known.forget_scope(scope);
+        self.group.touched.push(Touched::ScopeGone(scope.clone()));
         let sequence = self.log_scope(scope, Event::DeleteScope, timestamp)?;
         if let Some(row) = self.change_scope(scope) {
             row.is_deleted = true;

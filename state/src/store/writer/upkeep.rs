@@ -109,7 +109,7 @@ impl Writer<'_> {
             self.forget_answers(now)?;
         }
         self.end_group(now)?;
-        self.statements.commit.execute([])?;
+        self.commit()?;
         Ok(())
     }
 
