@@ -54,7 +54,7 @@ pub(super) struct Listening {
     work: VecDeque<Work>,
     phase: Phase,
     /// Ends with what it is part of.
-    _accepting: JoinSet<()>,
+    accepting: JoinSet<()>,
     status: watch::Sender<ListenerStatus>,
 }
 
@@ -141,7 +141,7 @@ impl Listening {
             notices,
             work: VecDeque::new(),
             phase: Phase::Serving,
-            _accepting: accepting,
+            accepting,
             status,
         }
     }
@@ -243,6 +243,11 @@ impl Listening {
     /// Whether everything is answered, written and closed.
     pub(super) fn has_left(&self) -> bool {
         self.phase == Phase::Closing && self.clients.is_empty()
+    }
+
+    /// Ends it with its listeners closed: who waits for it may bind their endpoints again.
+    pub(super) async fn finish(mut self) {
+        self.accepting.shutdown().await;
     }
 
     /// Does what the broker's machine wants; whether the resident was told something.

@@ -146,6 +146,9 @@ impl Server {
             wake = self.wait(shutdown.as_mut()).await;
         }
         self.links.finish().await;
+        if let Some(listening) = self.listening {
+            listening.finish().await;
+        }
         match self.unfinished {
             0 => Served::Drained,
             unfinished => Served::TimedOut { unfinished },

@@ -1,6 +1,6 @@
 //! The end: what was taken is answered, and nothing else is.
 
-use plantd_client::{ListenerLimits, Served};
+use plantd_client::{Listener, ListenerLimits, Served};
 use plantd_tests::{frames, numbered};
 
 use crate::{Own, SECOND, failure};
@@ -45,4 +45,16 @@ fn what_does_not_end_in_time_is_told_so() {
         assert_eq!(failure(&client), "draining");
     }
     assert_eq!(own.ended(), Served::TimedOut { unfinished: 2 });
+}
+
+#[test]
+fn its_endpoint_is_free_once_it_has_ended() {
+    for round in 0..30 {
+        let mut own = Own::start();
+        own.request_stop();
+        assert_eq!(own.ended(), Served::Drained);
+        let endpoint = own.endpoint().parse().unwrap();
+        let bound = own.block_on(Listener::bind(&endpoint));
+        bound.unwrap_or_else(|error| panic!("round {round}: {error}"));
+    }
 }
