@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use plantd_client::{Reply, Request, Source, WorkerError};
 use plantd_daemon::shutdown::Shutdown;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::task::JoinSet;
 
 use crate::backups::Backups;
@@ -29,6 +29,8 @@ pub(crate) use place::Place;
 
 /// A request of more bytes takes a while to be read.
 const QUICK_BYTES: usize = 16 << 10;
+/// How many read the database for an answer at once; each answer has some MiB at most.
+const READERS: usize = 16;
 
 /// The service. Clones are the same.
 #[derive(Debug, Clone)]
@@ -43,6 +45,8 @@ pub(crate) struct Parts {
     backups: Backups,
     /// Held while a backup is made.
     backing_up: Arc<Semaphore>,
+    /// Held while the database is read for an answer.
+    reading: Semaphore,
     watches: Arc<Semaphore>,
     most_watches: usize,
     place: Place,
@@ -75,6 +79,7 @@ impl Service {
             limits,
             backups,
             backing_up: Arc::new(Semaphore::new(1)),
+            reading: Semaphore::new(READERS),
             watches: Arc::new(Semaphore::new(watches)),
             most_watches: watches,
             place,
@@ -112,6 +117,7 @@ impl Service {
                     Some(answer) => answer,
                     None => {
                         let service = self.clone();
+                        let _place = self.place_to_read(&operation).await;
                         apart(async move { service.work(operation, request).await }).await?
                     }
                 },
@@ -140,6 +146,25 @@ impl Service {
         match self.checked(|store| Ok(store.recall(scope, key))) {
             Ok(entry) => entry.map(|entry| Ok(self.told(scope, key, &entry))),
             Err(refusal) => Some(Err(refusal)),
+        }
+    }
+
+    /// Waits until few enough are reading. A place is kept until the answer is taken, so that answers
+    /// do not pile up before they are sent.
+    async fn place_to_read(&self, operation: &Operation) -> Option<SemaphorePermit<'_>> {
+        match operation {
+            Operation::Get { .. }
+            | Operation::ListScopes(_)
+            | Operation::ListKeys { .. }
+            | Operation::History { .. } => self.reading.acquire().await.ok(),
+            // They hold little, or have a limit of their own.
+            Operation::Write(_)
+            | Operation::Watch(_)
+            | Operation::Backup { .. }
+            | Operation::Verify { .. }
+            | Operation::Health(_)
+            | Operation::Stats(_)
+            | Operation::Shards => None,
         }
     }
 

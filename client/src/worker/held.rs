@@ -23,6 +23,9 @@ use tokio::{
 use super::{Answer, Answering, Outcome, Request, WorkerError, registration::RegistrationId};
 use crate::Reply;
 
+/// Bytes of answers that wait for being sent, beyond which no other handler is tried.
+const ANSWERED_BYTES: usize = 1 << 20;
+
 /// Names a request that is held.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct HeldKey {
@@ -39,6 +42,8 @@ pub(super) struct Held {
     is_in_place: bool,
     /// What handlers answered without waiting.
     answered: VecDeque<(HeldKey, Outcome)>,
+    /// The bytes of their bodies.
+    answered_bytes: usize,
     /// Handlers that run here and wait.
     here: FuturesUnordered<Here>,
     used_slots: usize,
@@ -85,6 +90,7 @@ impl Held {
             slots,
             is_in_place,
             answered: VecDeque::new(),
+            answered_bytes: 0,
             here: FuturesUnordered::new(),
             used_slots: 0,
             queue: VecDeque::new(),
@@ -146,7 +152,12 @@ impl Held {
 
     /// Takes what a handler has answered when it was tried.
     pub(super) fn take_answered(&mut self) -> Option<(HeldKey, Outcome)> {
-        self.answered.pop_front()
+        if self.answered.is_empty() {
+            self.fill_slots();
+        }
+        let (key, outcome) = self.answered.pop_front()?;
+        self.answered_bytes -= body_bytes(&outcome);
+        Some((key, outcome))
     }
 
     /// Waits until a handler that had to wait has ended. Dropping the future loses nothing.
@@ -164,12 +175,14 @@ impl Held {
 
     fn fill_slots(&mut self) {
         while self.used_slots < self.slots
+            && self.answered_bytes < ANSWERED_BYTES
             && let Some((key, request)) = self.queue.pop_front()
         {
             let has_window = request.property("window").is_some();
             let stop = if self.is_in_place {
                 match begin(&self.answer, request) {
                     Ok(outcome) => {
+                        self.answered_bytes += body_bytes(&outcome);
                         self.answered.push_back((key, outcome));
                         continue;
                     }
@@ -248,6 +261,12 @@ async fn run_here(key: HeldKey, handler: Abortable<Answering>) -> (HeldKey, Outc
         Err(panic) => Err(panicked(&*panic)),
     };
     (key, outcome)
+}
+
+/// The bytes of an answer's body.
+pub(super) fn body_bytes(outcome: &Outcome) -> usize {
+    let reply = outcome.as_ref().ok();
+    reply.map_or(0, |reply| reply.body.frames().map(<[u8]>::len).sum())
 }
 
 fn worker_error(error: JoinError) -> WorkerError {

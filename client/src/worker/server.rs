@@ -21,7 +21,7 @@ use tracing::{debug, trace};
 
 use super::{
     Answer, Outcome, Request, Served, Worker,
-    held::{Held, HeldKey},
+    held::{Held, HeldKey, body_bytes},
     listening::{Listening, Visit, Work},
     registration::{Registration, RegistrationId},
     request::PartToSend,
@@ -36,6 +36,8 @@ use crate::{
 const PARTS: usize = 64;
 /// After how many messages and other events, at most, what came of them is written.
 const TURN: usize = 256;
+/// After how many bytes of answers, at most, they are written.
+const TURN_BYTES: usize = 1 << 20;
 
 /// A worker that serves.
 #[derive(Debug)]
@@ -48,6 +50,8 @@ pub(super) struct Server {
     next_registration: u64,
     listening: Option<Listening>,
     held: Held,
+    /// Bytes of answers that are not written yet.
+    owed_bytes: usize,
     /// Whose parts found no room in this turn.
     held_back: Vec<HeldKey>,
     parts: mpsc::Receiver<PartToSend>,
@@ -107,6 +111,7 @@ impl Server {
             next_registration: 0,
             listening,
             held: Held::new(worker.concurrency, worker.is_in_place, answer),
+            owed_bytes: 0,
             held_back: Vec::new(),
             parts,
             part_sender,
@@ -193,6 +198,7 @@ impl Server {
     }
 
     fn flush(&mut self) {
+        self.owed_bytes = 0;
         self.links.flush();
         if let Some(listening) = &mut self.listening {
             listening.flush();
@@ -281,6 +287,7 @@ impl Server {
     }
 
     fn take_outcome(&mut self, key: HeldKey, outcome: Outcome, now: Instant) {
+        self.owed_bytes += body_bytes(&outcome);
         let Some(machine) = self.machine_of(key.registration) else {
             return;
         };
@@ -305,9 +312,23 @@ impl Server {
     /// Carries out what follows, and sends what handlers have answered without waiting.
     fn settle(&mut self, now: Instant) {
         self.take_outputs(now);
+        self.write_if_much(now);
         while let Some((key, outcome)) = self.held.take_answered() {
             self.take_outcome(key, outcome, now);
             self.take_outputs(now);
+            self.write_if_much(now);
+        }
+    }
+
+    /// Writes what is owed before a turn is over, when it is much: so that who does not read is found
+    /// before more is answered.
+    fn write_if_much(&mut self, now: Instant) {
+        if self.owed_bytes < TURN_BYTES {
+            return;
+        }
+        self.flush();
+        if let Some(listening) = &mut self.listening {
+            listening.handle_timeout(now);
         }
     }
 
