@@ -184,12 +184,13 @@ async fn damage_that_comes_later_is_found_by_the_check_at_intervals() {
     std::os::unix::fs::FileExt::write_all_at(&file, b"kex", at as u64).unwrap();
     // Reads of a moment later begin with what is on disk.
     plant.set("key/000", 1).await;
-    while !plant
+    // It may be counted more than once by then.
+    while plant
         .state
         .daemon
         .metrics
         .encode()
-        .contains("plantd_state_damages_total 1")
+        .contains("plantd_state_damages_total 0")
     {
         tokio::task::yield_now().await;
     }
