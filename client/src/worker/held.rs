@@ -265,8 +265,7 @@ async fn run_here(key: HeldKey, handler: Abortable<Answering>) -> (HeldKey, Outc
 
 /// The bytes of an answer's body.
 pub(super) fn body_bytes(outcome: &Outcome) -> usize {
-    let reply = outcome.as_ref().ok();
-    reply.map_or(0, |reply| reply.body.frames().map(<[u8]>::len).sum())
+    outcome.as_ref().map_or(0, |reply| reply.body.len_bytes())
 }
 
 fn worker_error(error: JoinError) -> WorkerError {
