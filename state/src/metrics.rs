@@ -5,24 +5,34 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
-use prometheus_client::registry::Unit;
+use prometheus_client::registry::{Registry, Unit};
 
 use crate::refusal::Code;
 
 type ByLabel = Family<[(&'static str, &'static str); 1], Counter>;
 
-/// What the service counts.
+/// What is counted of operations, by whoever answers them.
 #[derive(Debug, Clone)]
-pub(crate) struct Published {
+pub(crate) struct Asked {
     operations: ByLabel,
     refusals: ByLabel,
     pub(crate) seconds: Histogram,
+    watches: Gauge,
+}
+
+/// A watch that is counted while it goes on.
+#[derive(Debug)]
+pub(crate) struct Watching<'a>(&'a Gauge);
+
+/// What the service counts.
+#[derive(Debug, Clone)]
+pub(crate) struct Published {
+    pub(crate) asked: Asked,
     commits: Counter,
     group: Histogram,
     pub(crate) refused_groups: Counter,
     pub(crate) unpublished: Counter,
     pub(crate) damages: Counter,
-    pub(crate) watches: Gauge,
     pub(crate) file_bytes: Gauge,
     pub(crate) wal_bytes: Gauge,
     pub(crate) backups: Counter,
@@ -30,18 +40,57 @@ pub(crate) struct Published {
     pub(crate) backup_seconds: Gauge,
 }
 
-impl Published {
-    pub(crate) fn register(metrics: &Metrics) -> Self {
-        let published = Self {
+impl Asked {
+    pub(crate) fn new() -> Self {
+        Self {
             operations: Family::default(),
             refusals: Family::default(),
             seconds: Histogram::new(exponential_buckets(0.000_05, 2.0, 18)),
+            watches: Gauge::default(),
+        }
+    }
+
+    /// Shows it; the refusals under this help.
+    pub(crate) fn register(self, registry: &mut Registry, refusals: &str) {
+        let help = "Operations that were asked for";
+        registry.register("operations", help, self.operations);
+        registry.register("refusals", refusals, self.refusals);
+        let help = "How long operations took, from the request to the reply";
+        registry.register_with_unit("operation", help, Unit::Seconds, self.seconds);
+        registry.register("watches", "Watches under way", self.watches);
+    }
+
+    pub(crate) fn operation(&self, name: &'static str) {
+        self.operations.get_or_create(&[("operation", name)]).inc();
+    }
+
+    pub(crate) fn refused(&self, code: Code, times: u64) {
+        self.refusals
+            .get_or_create(&[("code", code.as_str())])
+            .inc_by(times);
+    }
+
+    pub(crate) fn watching(&self) -> Watching<'_> {
+        self.watches.inc();
+        Watching(&self.watches)
+    }
+}
+
+impl Drop for Watching<'_> {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+impl Published {
+    pub(crate) fn register(metrics: &Metrics) -> Self {
+        let published = Self {
+            asked: Asked::new(),
             commits: Counter::default(),
             group: Histogram::new(exponential_buckets(1.0, 2.0, 11)),
             refused_groups: Counter::default(),
             unpublished: Counter::default(),
             damages: Counter::default(),
-            watches: Gauge::default(),
             file_bytes: Gauge::default(),
             wal_bytes: Gauge::default(),
             backups: Counter::default(),
@@ -49,16 +98,11 @@ impl Published {
             backup_seconds: Gauge::default(),
         };
         for code in Code::ALL {
-            published.refused(code, 0);
+            published.asked.refused(code, 0);
         }
         metrics.register("state", |registry| {
             let it = published.clone();
-            let help = "Operations that were asked for";
-            registry.register("operations", help, it.operations);
-            let help = "Operations that were refused";
-            registry.register("refusals", help, it.refusals);
-            let help = "How long operations took, from the request to the reply";
-            registry.register_with_unit("operation", help, Unit::Seconds, it.seconds);
+            it.asked.register(registry, "Operations that were refused");
             let help = "Groups of writes that are on disk";
             registry.register("commits", help, it.commits);
             registry.register("group_writes", "Writes of a group", it.group);
@@ -68,7 +112,6 @@ impl Published {
             registry.register("unpublished", help, it.unpublished);
             let help = "Damages that were found";
             registry.register("damages", help, it.damages);
-            registry.register("watches", "Watches under way", it.watches);
             let help = "Size of the database file";
             registry.register_with_unit("file", help, Unit::Bytes, it.file_bytes);
             let help = "Size of the write-ahead log's file";
@@ -81,18 +124,6 @@ impl Published {
             registry.register_with_unit("backup_timestamp", help, unit, it.backup_seconds);
         });
         published
-    }
-
-    pub(crate) fn asked(&self, operation: &'static str) {
-        self.operations
-            .get_or_create(&[("operation", operation)])
-            .inc();
-    }
-
-    pub(crate) fn refused(&self, code: Code, times: u64) {
-        self.refusals
-            .get_or_create(&[("code", code.as_str())])
-            .inc_by(times);
     }
 
     pub(crate) fn committed(&self, writes: usize) {

@@ -101,17 +101,17 @@ impl Router {
         let began = clock();
         let answer = match self.aim(&request) {
             Ok((name, aim)) => {
-                self.metrics.asked(name);
+                self.metrics.asked.operation(name);
                 self.hand_on(aim, &mut request).await?
             }
             Err(refusal) => Err(refusal),
         };
         let reply = answer.unwrap_or_else(|refusal| {
-            self.metrics.refused(refusal.code);
+            self.metrics.asked.refused(refusal.code, 1);
             refused(&refusal).into()
         });
         let took = clock().saturating_duration_since(began);
-        self.metrics.seconds.observe(took.as_secs_f64());
+        self.metrics.asked.seconds.observe(took.as_secs_f64());
         Ok(self.marked(reply))
     }
 

@@ -125,11 +125,11 @@ impl Service {
             }
         };
         let reply = answer.unwrap_or_else(|refusal| {
-            self.metrics.refused(refusal.code, 1);
+            self.metrics.asked.refused(refusal.code, 1);
             refused(&refusal)
         });
         let took = clock().saturating_duration_since(began);
-        self.metrics.seconds.observe(took.as_secs_f64());
+        self.metrics.asked.seconds.observe(took.as_secs_f64());
         Ok(reply.into())
     }
 
@@ -200,7 +200,7 @@ impl Service {
         let (name, json) = two_frames(request.body())?;
         let (name, operation) = Operation::parse(name, json, &self.limits)?;
         operation.check_scopes(|scope| self.place.check(scope))?;
-        self.metrics.asked(name);
+        self.metrics.asked.operation(name);
         if let Operation::Write(_) = operation {
             self.check_age(request)?;
         }

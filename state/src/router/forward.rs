@@ -30,7 +30,7 @@ impl Router {
             );
             return Ok(Err(Refusal::new(Code::Busy, error)));
         };
-        let _watching = self.metrics.watching();
+        let _watching = self.metrics.asked.watching();
         let counted = self.metrics.forwarding(shard);
         let window = request.property("window").and_then(|it| it.parse().ok());
         let window = window.unwrap_or(MOST_AHEAD).min(MOST_AHEAD);

@@ -28,10 +28,8 @@ impl Service {
             );
             return Ok(Err(Refusal::new(Code::Busy, error)));
         };
-        self.metrics.watches.inc();
-        let end = self.tell(&watch, request).await;
-        self.metrics.watches.dec();
-        end.map(Err)
+        let _watching = self.metrics.asked.watching();
+        self.tell(&watch, request).await.map(Err)
     }
 
     async fn tell(

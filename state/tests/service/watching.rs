@@ -203,3 +203,17 @@ async fn a_watch_that_goes_on_after_restarts_sees_each_change_once() {
     assert_eq!(seen.len(), 5);
     plant.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_watch_that_is_given_up_is_counted_no_more() {
+    let plant = Plant::start().await;
+    plant.set("a", 1).await;
+    let mut watch = begin(&plant, json!({"scope": SCOPE, "snapshot": true})).await;
+    next(&mut watch).await;
+    let metrics = || plant.state.daemon.metrics.encode();
+    assert!(metrics().contains("plantd_state_watches 1\n"));
+    drop(watch);
+    while !metrics().contains("plantd_state_watches 0\n") {
+        tokio::task::yield_now().await;
+    }
+}
