@@ -5,12 +5,14 @@
 //! - [`CratePeer`] is a socket of the `zeromq` crate, the other implementation that we did not write.
 //! - [`Wire`] is a TCP connection that sends whatever bytes a test wants.
 //! - [`Proxy`] is a bus of libzmq's.
+//! - [`Besieged`] is a process under attack, beside whom the honest are served.
 //! - [`BrokerProcess`] is a broker that can be measured, stopped and killed.
 //!
 //! Everything blocks, with [`PATIENCE`] as a safety net. Nothing here can reach private state: what
 //! a test knows of a broker it learns from the wire and from the metrics.
 #![expect(missing_debug_implementations, reason = "sockets have nothing to show")]
 
+mod besieged;
 mod broker_process;
 mod crate_peer;
 mod frames;
@@ -23,6 +25,7 @@ mod wire;
 
 use std::time::{Duration, Instant};
 
+pub use besieged::{Besieged, Honest};
 pub use broker_process::BrokerProcess;
 pub use crate_peer::CratePeer;
 pub use frames::{Frames, IntoFrame, T, header, numbered, properties};

@@ -143,6 +143,16 @@ impl Process {
         self.exit_code()
     }
 
+    /// Its number, as the kernel has it.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Whether it has not ended.
+    pub fn is_running(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(None))
+    }
+
     /// Waits for its end; `None` after a signal.
     pub fn exit_code(&mut self) -> Option<i32> {
         self.child.wait().expect("it is a child").code()

@@ -13,9 +13,9 @@ fn case_31_a_broker_that_was_stopped_expires_nobody_who_kept_heartbeating() {
     besieged.broker.signal("STOP");
     // Until twice H·L has passed.
     for _ in 0..4 {
-        besieged.worker.send(frames!["MDPW02", 5]);
+        besieged.honest.worker.send(frames!["MDPW02", 5]);
         assert!(
-            !besieged.client.hears_within(interval),
+            !besieged.honest.client.hears_within(interval),
             "a stopped broker says nothing"
         );
     }

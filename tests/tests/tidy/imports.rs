@@ -61,6 +61,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "plantd-daemon",
             "plantd-mdp",
             "plantd-module-echo",
+            "plantd-test-process",
             "plantd-state",
             "plantd-zmtp",
         ],
