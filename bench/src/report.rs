@@ -80,6 +80,27 @@ pub(crate) fn median_ratio<T>(ours: &[T], theirs: &[T], of: fn(&T) -> f64) -> Op
     median(pairs.map(|(ours, theirs)| of(ours) / of(theirs)))
 }
 
+/// plantd's values over a peer's: medians of the ratios of neighbouring runs.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub(crate) struct Ratios {
+    pub(crate) rate: f64,
+    pub(crate) cpu: f64,
+}
+
+impl Ratios {
+    pub(crate) fn of<T>(
+        plantd: &[T],
+        runs: &[T],
+        rate: fn(&T) -> f64,
+        cpu: fn(&T) -> f64,
+    ) -> Option<Self> {
+        Some(Self {
+            rate: median_ratio(plantd, runs, rate)?,
+            cpu: median_ratio(plantd, runs, cpu)?,
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

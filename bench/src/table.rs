@@ -10,6 +10,17 @@ pub(crate) fn figures(figures: &[Figure]) -> String {
     aligned(&lines)
 }
 
+/// A table after an empty line; nothing where it would be empty.
+pub(crate) fn section<T>(head: &[&str], rows: &[T], cells: fn(&T) -> Vec<String>) -> String {
+    if rows.is_empty() {
+        return String::new();
+    }
+    let head = head.iter().map(|cell| (*cell).to_owned()).collect();
+    let mut lines = vec![head];
+    lines.extend(rows.iter().map(cells));
+    format!("\n{}", aligned(&lines))
+}
+
 fn figure_cells(figure: &Figure) -> Vec<String> {
     let (side, bound) = match figure.bound {
         Bound::AtLeast(bound) => ("least", bound),

@@ -2,9 +2,10 @@
 
 use super::case::Case;
 use super::peer::Peer;
-use super::report::{Ratios, Row};
+use super::report::Row;
 use super::standstill::Standstill;
 use crate::figures::{Bound, Figure};
+use crate::report::Ratios;
 
 /// Every figure for buses.
 pub(super) fn all(rows: &[Row], standstill: Option<&Standstill>) -> Vec<Figure> {

@@ -7,7 +7,7 @@ use super::measurement::Measurement;
 use super::peer::Peer;
 use super::standstill::Standstill;
 use crate::figures::Figure;
-use crate::report::{Conditions, median, median_ratio};
+use crate::report::{Conditions, Ratios, median};
 
 /// Everything that a series found.
 #[derive(Debug, Serialize)]
@@ -29,13 +29,6 @@ pub(super) struct Row {
     pub(super) plantd_over: Option<Ratios>,
 }
 
-/// Quotients.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub(super) struct Ratios {
-    pub(super) rate: f64,
-    pub(super) cpu: f64,
-}
-
 impl Row {
     /// Joins the runs of a bus with plantd's, run by run.
     pub(super) fn of(
@@ -44,13 +37,14 @@ impl Row {
         runs: &[Measurement],
         plantd: &[Measurement],
     ) -> Self {
-        let over = |of| median_ratio(plantd, runs, of);
         let each = |of: fn(&Measurement) -> f64| median(runs.iter().map(of)).unwrap_or(f64::NAN);
         let ratios = || {
-            Some(Ratios {
-                rate: over(|run| run.messages_per_second)?,
-                cpu: over(|run| run.cpu_us)?,
-            })
+            Ratios::of(
+                plantd,
+                runs,
+                |run| run.messages_per_second,
+                |run| run.cpu_us,
+            )
         };
         Self {
             case,

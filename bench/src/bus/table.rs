@@ -1,7 +1,7 @@
 //! A report on buses as text.
 
 use super::report::{Report, Row};
-use crate::table::{aligned, figures};
+use crate::table::{figures, section};
 
 const HEAD: [&str; 9] = [
     "subscribers",
@@ -20,12 +20,7 @@ pub(super) fn of(report: &Report) -> String {
     let mut text = report.conditions.text();
     text += "msg/s: messages that a subscriber received, on average; CPU: user and system time of \
              the bus's process for one of them, for all subscribers; ÷: plantd's over this row's\n";
-    if !report.rows.is_empty() {
-        let mut lines = vec![HEAD.map(str::to_owned).to_vec()];
-        lines.extend(report.rows.iter().map(cells));
-        text += "\n";
-        text += &aligned(&lines);
-    }
+    text += &section(&HEAD, &report.rows, cells);
     if let Some(standstill) = &report.standstill {
         text += &format!(
             "\nsubscribers of plantd, p99: {:.0} µs while all read, {:.0} µs beside one that does \

@@ -2,27 +2,20 @@
 
 use super::memory::Memory;
 use super::report::{Report, Row};
-use crate::table::{aligned, figures};
+use crate::table::{figures, section};
 
 /// The head of the table of requests.
-const HEAD: [&str; 14] = [
+const HEAD: [&str; 15] = [
     "protocol", "window", "body", "workers", "services", "idle", "broker", "req/s", "CPU µs",
-    "busy", "p50 µs", "p99 µs", "rate ÷", "CPU ÷",
+    "busy", "p50 µs", "p99 µs", "rate ÷", "CPU ÷", "p50 ÷",
 ];
-const P50_RATIO: &str = "p50 ÷";
 
 /// The whole report.
 pub(super) fn of(report: &Report) -> String {
     let mut text = report.conditions.text();
     text += "CPU: user and system time of the broker's process for a request; ÷: plantd's without \
              idle workers over this row's\n";
-    if !report.rows.is_empty() {
-        let head = HEAD.into_iter().chain([P50_RATIO]);
-        let mut lines = vec![head.map(str::to_owned).collect()];
-        lines.extend(report.rows.iter().map(cells));
-        text += "\n";
-        text += &aligned(&lines);
-    }
+    text += &section(&HEAD, &report.rows, cells);
     if let Some(memory) = &report.memory {
         text += "\n";
         text += &memory_line(memory);

@@ -2,7 +2,7 @@
 
 use super::flood::Flood;
 use super::report::{Report, Row};
-use crate::table::{aligned, figures};
+use crate::table::{figures, section};
 
 const HEAD: [&str; 11] = [
     "operation",
@@ -27,18 +27,8 @@ pub(super) fn of(report: &Report) -> String {
          over this row's\n",
         report.keys, report.sync_us
     );
-    if !report.rows.is_empty() {
-        let mut lines = vec![HEAD.map(str::to_owned).to_vec()];
-        lines.extend(report.rows.iter().map(cells));
-        text += "\n";
-        text += &aligned(&lines);
-    }
-    if !report.floods.is_empty() {
-        let mut lines = vec![FLOOD_HEAD.map(str::to_owned).to_vec()];
-        lines.extend(report.floods.iter().map(flood_cells));
-        text += "\n";
-        text += &aligned(&lines);
-    }
+    text += &section(&HEAD, &report.rows, cells);
+    text += &section(&FLOOD_HEAD, &report.floods, flood_cells);
     text += "\n";
     text += &figures(&report.figures);
     text
