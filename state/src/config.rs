@@ -78,6 +78,8 @@ pub struct HistoryKeys {
     pub count: u64,
     /// For how long.
     pub age: TimeSpan,
+    /// How many of each key, beyond that count; 0: none.
+    pub per_key: usize,
 }
 
 /// Limits that are on by default.
@@ -140,6 +142,7 @@ impl Default for Config {
             history: HistoryKeys {
                 count: 100_000,
                 age: TimeSpan::from_secs(7 * 86_400),
+                per_key: 0,
             },
             limits: LimitKeys {
                 value: ByteSize::from_mib(1),
@@ -223,6 +226,10 @@ impl Settings for Config {
         ("backup.keep", "how many backups are kept"),
         ("history.count", "how many changes of each scope are kept"),
         ("history.age", "how long changes are kept"),
+        (
+            "history.per_key",
+            "how many of the newest changes of each key are kept beyond history.count, 0 to 1000",
+        ),
         ("limits.value", "one value"),
         ("limits.scopes", "scopes, also those that were deleted"),
         ("limits.watches", "watches at a time"),
@@ -279,6 +286,8 @@ impl Settings for Config {
         require("history.count", count, "expected 1 to 1000000000");
         let age = Duration::from(self.history.age) >= Duration::from_secs(1);
         require("history.age", age, "expected 1s or more");
+        let per_key = (0..=1_000).contains(&self.history.per_key);
+        require("history.per_key", per_key, "expected 0 to 1000");
         let value = (1..=2 << 20).contains(&self.limits.value.bytes());
         require("limits.value", value, "expected 1 byte to 2MiB");
         let scopes = (1..=100_000).contains(&self.limits.scopes);
@@ -306,6 +315,7 @@ impl Config {
             scopes: self.limits.scopes,
             history_count: self.history.count,
             history_age: self.history.age.into(),
+            history_per_key: self.history.per_key,
             retry_window: self.retry_window.into(),
             accepts_loss: self.accept_loss,
         }

@@ -354,7 +354,8 @@ impl Service {
         };
         let Some((value, timestamp)) = found else {
             let error = format!(
-                "{scope} {key} has no version {version}; the history goes back to {}",
+                "{scope} {key} has no version {version}: the history of the key does not have it, and \
+                 that of the scope goes back to {}",
                 row.floor + 1
             );
             return Err(Refusal::new(Code::NotFound, error).with("oldest", row.floor + 1));

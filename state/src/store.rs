@@ -5,11 +5,14 @@
 //! | table | a row is | in the order of |
 //! | --- | --- | --- |
 //! | `store` | the store: identity, how many commits, the clocks | the only one |
-//! | `scopes` | a scope: its sequence, from where on the history is kept, what it holds | number |
+//! | `scopes` | a scope: its sequence, its floor, how much is kept below that, what it holds | number |
 //! | `state` | a value: `scope`, `key`, `value`, `timestamp` (Unix nanoseconds), version, time to stay | scope, key |
 //! | `changes` | a change: what happened to which key, the history | scope's number, sequence |
 //! | `deleted` | where a key without a value was deleted, as long as the history has it | scope, key |
 //! | `answers` | what was answered to a write that had an id | when |
+//!
+//! Above the floor of a scope `changes` has every one, its log. Below it are those that are among the newest of
+//! their key, its past (see [`past`](writer)): the log was shortened around them.
 //!
 //! JSON is `TEXT`, bytes are `BLOB`. The id of a change is the number of its scope, shifted by 44
 //! bits, and its sequence: changes are appended at the end of their scope's range, and a watch is
@@ -40,7 +43,7 @@
 //! | --- | --- |
 //! | a byte of a row | its checksum, whenever it is read; such a value is refused, never served |
 //! | a row that cannot be found any more | the count and the sum of checksums that its scope keeps |
-//! | a change that is missing | the sequences of a scope, which have no holes |
+//! | a change that is missing | the sequences of a scope, which have no holes; of its past, its count |
 //! | pages that are not linked as they should be | SQLite's `quick_check` at each start |
 //! | the WAL, from which commits were lost | the mark, at each start |
 //! | the tables' definitions | compared at each start |
@@ -111,6 +114,8 @@ pub(crate) struct Options {
     pub(crate) history_count: u64,
     /// For how long.
     pub(crate) history_age: Duration,
+    /// How many changes of each key are kept longer than that count; 0: none.
+    pub(crate) history_per_key: usize,
     /// For how long the answer to an id is remembered.
     pub(crate) retry_window: Duration,
     /// Whether commits that were acknowledged and are gone are accepted.

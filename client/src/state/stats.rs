@@ -50,8 +50,11 @@ impl StateStats {
 pub struct ScopeStats {
     /// The sequence of its last change.
     pub sequence: u64,
-    /// The first change that the history has; 0 if it has none.
+    /// From which change on the history has every one; 0 if it has none.
     pub oldest: u64,
+    /// How many changes before that it has, which are the newest of their keys.
+    #[serde(default)]
+    pub past: u64,
     /// Its keys.
     pub keys: u64,
     /// Whether each change from now on is published on the state bus, and its brokers have subscribers of

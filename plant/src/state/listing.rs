@@ -251,12 +251,13 @@ fn of_scope(name: &str, stats: Result<ScopeStats, ReadError>) -> Result<Counts, 
     let created = stats.created().duration_since(SystemTime::UNIX_EPOCH);
     let created = created.unwrap_or(Duration::ZERO);
     let json = json!({
-        "scope": name, "sequence": stats.sequence, "oldest": stats.oldest, "keys": stats.keys,
-        "created": created.as_nanos() as u64, "published": stats.is_published,
+        "scope": name, "sequence": stats.sequence, "oldest": stats.oldest, "past": stats.past,
+        "keys": stats.keys, "created": created.as_nanos() as u64, "published": stats.is_published,
     });
     let rows = [
         ("sequence", stats.sequence.to_string()),
         ("oldest change", stats.oldest.to_string()),
+        ("changes before", stats.past.to_string()),
         ("keys", stats.keys.to_string()),
         ("created", format!("{} s", created.as_secs())),
         ("published", stats.is_published.to_string()),

@@ -61,6 +61,9 @@ struct WrittenScope {
     digest: u64,
     created: i64,
     deleted: bool,
+    /// Backups of schema 1 have none.
+    #[serde(default)]
+    past: u64,
 }
 
 impl Manifest {
@@ -84,6 +87,7 @@ impl Manifest {
                 digest: row.digest,
                 created: row.created,
                 is_deleted: row.deleted,
+                past: row.past,
             };
             (scope, row)
         });
@@ -113,6 +117,7 @@ impl Manifest {
                 digest: row.digest,
                 created: row.created,
                 deleted: row.is_deleted,
+                past: row.past,
             };
             (scope.clone(), written)
         });

@@ -124,6 +124,7 @@ impl Service {
         out.text("scope", scope.as_str())
             .number("sequence", row.sequence)
             .number("oldest", oldest)
+            .number("past", row.past)
             .number("keys", row.keys)
             .number("created", row.created as u64)
             .flag("published", is_published);

@@ -14,7 +14,7 @@ use super::check::{CheckError, Progress};
 use super::open::connect;
 use super::reader::Reader;
 use super::row::{LAST_SEQUENCE, ScopeRow};
-use super::{Checked, Fault, Identity, read_store_row};
+use super::{Checked, Fault, Identity, OpenError, read_store_row, schema};
 
 /// Pages that are copied between two reports.
 const PAGES: i32 = 256;
@@ -87,11 +87,24 @@ impl Reader {
         })
     }
 
-    /// Opens a copy that nobody writes.
-    pub(crate) fn open_copy(path: &Path) -> Result<Self, Fault> {
-        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    /// Opens a copy that nobody else has, and brings it to this schema.
+    pub(crate) fn open_copy(path: &Path) -> Result<Self, CheckError> {
+        let connection = connect(path, OpenFlags::default())?;
+        schema::migrate(&connection).map_err(|error| match error {
+            OpenError::Damaged { .. } | OpenError::NotAStore | OpenError::NewerSchema { .. } => {
+                CheckError::Structure(error.to_string())
+            }
+            OpenError::OldSqlite { .. }
+            | OpenError::Lost { .. }
+            | OpenError::Replaced
+            | OpenError::File { .. }
+            | OpenError::Sqlite(_)
+            | OpenError::Writer(_) => CheckError::Fault(Fault::File(error.to_string())),
+        })?;
+        connection.pragma_update(None, "query_only", "ON")?;
         Ok(Self {
-            connection: connect(path, flags)?,
+            connection,
+            sees_past: true,
         })
     }
 
@@ -101,8 +114,6 @@ impl Reader {
         expected: &Contents,
         progress: Progress<'_>,
     ) -> Result<Checked, CheckError> {
-        super::schema::check(&self.connection)
-            .map_err(|error| CheckError::Structure(error.to_string()))?;
         let checked = self.check(progress)?;
         if self.contents()? != *expected {
             let error = "the copy has not what its manifest says".to_owned();
@@ -113,14 +124,15 @@ impl Reader {
 }
 
 /// Makes a copy a store of its own: with another identity, and sequences that go on far beyond
-/// those that may have been told of after the copy was made. Its history begins anew.
+/// those that may have been told of after the copy was made. Of its history the changes of keys are left,
+/// as its past: how many of them are kept is decided by whoever opens it.
 pub(crate) fn begin_anew(path: &Path, origin: &str) -> Result<(), Fault> {
     let connection = connect(path, OpenFlags::default())?;
     let mut row = read_store_row(&connection)?;
     row.identity = connection.query_row("SELECT randomblob(16)", [], |row| row.get(0))?;
     row.origin = Some(origin.to_owned());
     connection.execute_batch(
-        "BEGIN IMMEDIATE; DELETE FROM changes; DELETE FROM deleted; DELETE FROM answers",
+        "BEGIN IMMEDIATE; DELETE FROM changes WHERE key IS NULL; DELETE FROM answers",
     )?;
     connection.execute(
         "UPDATE store SET identity = ?1, origin = ?2, checksum = ?3",
@@ -136,12 +148,16 @@ pub(crate) fn begin_anew(path: &Path, origin: &str) -> Result<(), Fault> {
     for (scope, mut row) in scopes {
         row.sequence = (row.sequence + JUMP).min(LAST_SEQUENCE);
         row.floor = row.sequence;
+        let sql = "SELECT count(*) FROM changes WHERE id > ?1 AND id <= ?2";
+        let past: i64 = connection.query_row(sql, row.past_ids(), |row| row.get(0))?;
+        row.past = past as u64;
         connection.execute(
-            "UPDATE scopes SET sequence = ?2, floor = ?3, checksum = ?4 WHERE number = ?1",
+            "UPDATE scopes SET sequence = ?2, floor = ?3, past = ?4, checksum = ?5 WHERE number = ?1",
             (
                 row.number,
                 row.sequence as i64,
                 row.floor as i64,
+                past,
                 row.checksum(&scope),
             ),
         )?;

@@ -110,6 +110,7 @@ impl<'a> Check<'a> {
         self.read_scopes()?;
         self.read_values()?;
         self.read_changes()?;
+        self.read_past()?;
         self.read_deleted()?;
         self.read_answers()?;
         match self.first_damaged {
@@ -127,7 +128,7 @@ impl<'a> Check<'a> {
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
             let (scope, row) = ScopeRow::read(row)?;
-            self.total += row.keys + (row.sequence - row.floor.min(row.sequence));
+            self.total += row.keys + row.past + (row.sequence - row.floor.min(row.sequence));
             self.checked.scopes += u64::from(!row.is_deleted);
             self.scopes.insert(scope, row);
         }
@@ -219,6 +220,36 @@ impl<'a> Check<'a> {
         Ok(())
     }
 
+    /// Every change of the past, and for each scope that there are as many as it counts.
+    fn read_past(&mut self) -> Result<(), CheckError> {
+        let sql = format!(
+            "SELECT {} FROM changes WHERE id > ?1 AND id <= ?2",
+            Change::COLUMNS
+        );
+        let mut statement = self.connection.prepare(&sql)?;
+        for (scope, row) in std::mem::take(&mut self.scopes) {
+            let mut rows = statement.query(row.past_ids())?;
+            let mut past = 0;
+            while let Some(found) = rows.next()? {
+                match Change::read(found) {
+                    Ok(_) => {}
+                    Err(Fault::Damaged { place }) => self.note(format!("{place} of {scope}")),
+                    Err(fault) => return Err(fault.into()),
+                }
+                past += 1;
+                self.checked.changes += 1;
+                self.step()?;
+            }
+            if past != row.past {
+                let error = format!("{scope} has {past} changes of its past, not {}", row.past);
+                return Err(CheckError::Structure(error));
+            }
+            drop(rows);
+            self.scopes.insert(scope, row);
+        }
+        Ok(())
+    }
+
     /// That what is known of keys without a value is so.
     fn read_deleted(&mut self) -> Result<(), CheckError> {
         let reader_sql = format!("SELECT {} FROM changes WHERE id = ?1", Change::COLUMNS);
@@ -233,11 +264,11 @@ impl<'a> Check<'a> {
             let version = row.get::<_, i64>(2)? as u64;
             let wrong = || CheckError::Structure(format!("where {scope} {key} was deleted"));
             let of = self.scopes.get(&scope).ok_or_else(wrong)?;
-            if version <= of.floor {
-                continue;
-            }
             let mut found = change.query([change_id(of.number, version)])?;
             let found = found.next()?.map(Change::read).transpose()?;
+            if found.is_none() && version <= of.floor {
+                continue;
+            }
             let is_right = found.is_some_and(|change| {
                 matches!(change.event, Event::Delete | Event::Expire)
                     && change.key.is_some_and(|of| of.as_str() == key)

@@ -52,10 +52,11 @@ impl<T: Clone> Generations<T> {
         Some(value)
     }
 
-    /// Whether anything is known of a key, without using it.
-    pub(super) fn has(&self, scope: &Scope, key: &Key) -> bool {
+    /// What is known of a key, without using it.
+    pub(super) fn peek(&self, scope: &Scope, key: &Key) -> Option<&T> {
         let generations = [&self.young, &self.old];
-        generations.iter().any(|it| it.find(scope, key).is_some())
+        let slot = generations.iter().find_map(|it| it.find(scope, key))?;
+        Some(&slot.value)
     }
 
     /// Takes the place of what was known of a key. `bytes` is what the value has beside itself.
@@ -160,8 +161,8 @@ mod tests {
             assert!(is_exact(&known));
             assert!(known.young.bytes + known.old.bytes <= MOST);
         }
-        assert!(known.has(&scope(), &key(999)));
-        assert!(!known.has(&scope(), &key(1)));
+        assert!(known.peek(&scope(), &key(999)).is_some());
+        assert!(known.peek(&scope(), &key(1)).is_none());
     }
 
     #[test]
@@ -172,13 +173,13 @@ mod tests {
             put(&mut known, number);
         }
         for number in [10, 59] {
-            assert!(known.has(&scope(), &key(number)));
+            assert!(known.peek(&scope(), &key(number)).is_some());
             known.forget(&scope(), &key(number));
-            assert!(!known.has(&scope(), &key(number)));
+            assert!(known.peek(&scope(), &key(number)).is_none());
             assert!(is_exact(&known));
         }
         known.forget_scope(&scope());
-        assert!((0..60).all(|number| !known.has(&scope(), &key(number))));
+        assert!((0..60).all(|number| known.peek(&scope(), &key(number)).is_none()));
         assert!(is_exact(&known));
     }
 }

@@ -149,7 +149,7 @@ impl Store {
         let (submissions, receiver) = sync_channel(WAITING);
         let (began, has_begun) = std::sync::mpsc::channel();
         let (end, ended) = oneshot::channel();
-        let readers = Pool::new(&options.database);
+        let readers = Pool::new(options);
         let recent = Arc::new(Recent::new());
         let writer = thread::Builder::new()
             .name("writer".to_owned())

@@ -7,7 +7,7 @@ use rusqlite::{Connection, OpenFlags};
 
 use super::open::connect;
 use super::row::{Change, Entry, Event, ScopeRow, change_id};
-use super::{Fault, read_store_row};
+use super::{Fault, Options, read_store_row};
 use crate::names::{Key, Scope};
 use crate::request::{Filter, Page};
 use crate::value::Value;
@@ -25,13 +25,15 @@ const STEP: u64 = 1_024;
 #[derive(Debug)]
 pub(super) struct Pool {
     database: PathBuf,
+    sees_past: bool,
     idle: Mutex<Vec<Reader>>,
 }
 
 impl Pool {
-    pub(super) fn new(database: &Path) -> Self {
+    pub(super) fn new(options: &Options) -> Self {
         Self {
-            database: database.to_owned(),
+            database: options.database.clone(),
+            sees_past: options.history_per_key > 0,
             idle: Mutex::default(),
         }
     }
@@ -43,7 +45,7 @@ impl Pool {
         let idle = self.idle().pop();
         let reader = match idle {
             Some(reader) => reader,
-            None => Reader::open(&self.database)?,
+            None => Reader::open(&self.database, self.sees_past)?,
         };
         let outcome = read(&reader);
         let mut idle = self.idle();
@@ -62,6 +64,8 @@ impl Pool {
 #[derive(Debug)]
 pub(crate) struct Reader {
     pub(super) connection: Connection,
+    /// Whether changes that are not above the floor of their scope are told.
+    pub(super) sees_past: bool,
 }
 
 /// A page of keys, all of one moment.
@@ -97,12 +101,15 @@ pub(crate) struct Totals {
 }
 
 impl Reader {
-    pub(super) fn open(database: &Path) -> Result<Self, Fault> {
+    pub(super) fn open(database: &Path, sees_past: bool) -> Result<Self, Fault> {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = connect(database, flags)?;
         connection.pragma_update(None, "query_only", "ON")?;
         connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
-        Ok(Self { connection })
+        Ok(Self {
+            connection,
+            sees_past,
+        })
     }
 
     /// Reads several things of one moment.
@@ -162,17 +169,22 @@ impl Reader {
         key: &Key,
         sequence: u64,
     ) -> Result<Option<Change>, Fault> {
-        if sequence <= row.floor || sequence > row.sequence {
+        let is_past = sequence <= row.floor;
+        if sequence > row.sequence || (is_past && !(self.sees_past && row.past > 0)) {
             return Ok(None);
         }
         let sql = const_format(Change::COLUMNS, "changes WHERE id = ?1");
         let mut statement = self.connection.prepare_cached(&sql)?;
         let mut rows = statement.query([change_id(row.number, sequence)])?;
-        let Some(found) = rows.next()? else {
-            return Err(Fault::damaged(format!("change {sequence} of a scope")));
+        let found = match rows.next()? {
+            Some(found) => found,
+            None if is_past => return Ok(None),
+            None => return Err(Fault::damaged(format!("change {sequence} of a scope"))),
         };
         let change = Change::read(found)?;
-        Ok(Some(change).filter(|change| change.key.as_ref() == Some(key)))
+        // What a scope of the same name had before is still to be removed.
+        let is_of_now = !is_past || change.timestamp >= row.created;
+        Ok(Some(change).filter(|change| is_of_now && change.key.as_ref() == Some(key)))
     }
 
     /// What happened to a key before a sequence, the newest first, and whether there is more.
@@ -193,9 +205,11 @@ impl Reader {
             };
             let mut changes = Vec::new();
             let mut bytes = 0;
-            while next > row.floor {
-                let Some(change) = reader.change(&row, key, next)? else {
-                    return Err(Fault::damaged(format!("the history of {scope} {key}")));
+            while next > 0 {
+                let change = match reader.change(&row, key, next)? {
+                    Some(change) => change,
+                    None if next <= row.floor => break,
+                    None => return Err(Fault::damaged(format!("the history of {scope} {key}"))),
                 };
                 next = change.before;
                 if before.is_some_and(|before| change.sequence >= before) {

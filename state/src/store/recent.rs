@@ -61,7 +61,7 @@ impl Recent {
     pub(super) fn found(&self, look: Look, scope: &Scope, key: &Key, entry: &Entry) {
         let mut held = self.held();
         let is_present = held.commits == look.0 && look.0.is_multiple_of(2);
-        if is_present && !held.entries.has(scope, key) {
+        if is_present && held.entries.peek(scope, key).is_none() {
             held.keep(scope, key, entry.clone());
         }
     }

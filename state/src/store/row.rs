@@ -29,6 +29,11 @@ pub(super) fn sequence_of(id: i64) -> u64 {
     id as u64 & LAST_SEQUENCE
 }
 
+/// The number of the scope in the id of a change.
+pub(super) fn scope_of(id: i64) -> i64 {
+    id >> SEQUENCE_BITS
+}
+
 /// What a scope has been through and holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ScopeRow {
@@ -43,11 +48,13 @@ pub(crate) struct ScopeRow {
     pub(crate) digest: u64,
     pub(crate) created: i64,
     pub(crate) is_deleted: bool,
+    /// How many changes are kept that are not above the floor.
+    pub(crate) past: u64,
 }
 
 impl ScopeRow {
     pub(super) const COLUMNS: &str =
-        "number, scope, sequence, floor, keys, digest, created, deleted, checksum";
+        "number, scope, sequence, floor, keys, digest, created, deleted, checksum, past";
 
     pub(super) fn checksum(&self, scope: &str) -> u32 {
         let mut sum = Sum::of("scopes");
@@ -59,7 +66,19 @@ impl ScopeRow {
             .number(self.digest as i64)
             .number(self.created)
             .number(self.is_deleted.into());
+        // Rows of schema 1 are right without it.
+        if self.past > 0 {
+            sum.text("past").number(self.past as i64);
+        }
         sum.end()
+    }
+
+    /// Where changes lie that are not above the floor: after the first, up to the second.
+    pub(super) fn past_ids(&self) -> (i64, i64) {
+        (
+            change_id(self.number, 0),
+            change_id(self.number, self.floor),
+        )
     }
 
     /// Reads a row of [`Self::COLUMNS`].
@@ -73,6 +92,7 @@ impl ScopeRow {
             digest: unsigned(row, 5)?,
             created: row.get(6)?,
             is_deleted: row.get(7)?,
+            past: unsigned(row, 9)?,
         };
         if row.get::<_, u32>(8)? != read.checksum(&scope) {
             return Err(Fault::damaged(format!("the row of scope {scope}")));

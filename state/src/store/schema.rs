@@ -70,6 +70,10 @@ CREATE TABLE answers (
     checksum     INTEGER NOT NULL
 );
 ",
+    // 2
+    "
+ALTER TABLE scopes ADD COLUMN past INTEGER NOT NULL DEFAULT 0;
+",
 ];
 
 /// The number of this schema.
@@ -116,19 +120,13 @@ fn apply(connection: &Connection, from: i64) -> Result<(), OpenError> {
     Ok(())
 }
 
-/// Checks that a copy, which is not to be changed, has this schema.
-pub(super) fn check(connection: &Connection) -> Result<(), OpenError> {
-    let found = number(connection, "user_version")?;
-    if number(connection, "application_id")? != APPLICATION_ID {
-        return Err(OpenError::NotAStore);
-    }
-    if found != SCHEMA {
-        return Err(OpenError::NewerSchema {
-            found,
-            known: SCHEMA,
-        });
-    }
-    compare(connection)
+/// Makes the tables of the first schema.
+#[cfg(test)]
+pub(super) fn make_first(connection: &Connection) -> rusqlite::Result<()> {
+    let first = MIGRATIONS[0];
+    connection.execute_batch(&format!(
+        "{first}PRAGMA user_version = 1; PRAGMA application_id = {APPLICATION_ID}"
+    ))
 }
 
 /// Compares the tables with those that a new file would have: what a damaged schema would do to

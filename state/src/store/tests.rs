@@ -14,6 +14,7 @@ use crate::value::Value;
 
 mod damage;
 mod model;
+mod past;
 
 pub(super) const SCOPE: &str = "org.example";
 
@@ -26,15 +27,21 @@ pub(super) struct Held {
 
 impl Held {
     pub(super) fn new() -> Self {
+        Self::with(|_| {})
+    }
+
+    pub(super) fn with(configure: impl FnOnce(&mut Options)) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let options = Options {
+        let mut options = Options {
             database: folder.path().join("state.db"),
             scopes: 100,
             history_count: 1_000,
             history_age: Duration::from_secs(3_600),
+            history_per_key: 0,
             retry_window: Duration::from_secs(600),
             accepts_loss: false,
         };
+        configure(&mut options);
         Self {
             store: open(&options).unwrap(),
             options,
@@ -55,6 +62,64 @@ impl Held {
             Ok(Written::Edit(edited)) => edited,
             other => panic!("{other:?}"),
         }
+    }
+
+    pub(super) fn delete(&self, key: &str) {
+        let mut delete = set(key, "0", Condition::None);
+        delete.action = Action::Delete;
+        self.write(Write::Edit(delete)).unwrap();
+    }
+
+    /// Ends the daemon and begins the next one, with this done in between.
+    pub(super) fn reopen(&mut self, meanwhile: impl FnOnce(&mut Options)) {
+        self.store.close();
+        meanwhile(&mut self.options);
+        self.store = open(&self.options).unwrap();
+    }
+
+    /// The scope as it is.
+    pub(super) fn row(&self) -> ScopeRow {
+        let scope = Scope::parse(SCOPE).unwrap();
+        let row = self.store.read(|reader| reader.scope(&scope)).unwrap();
+        row.expect("it exists")
+    }
+
+    /// What happened to a key, as it is told.
+    pub(super) fn history(&self, key: &str) -> Result<Vec<Change>, Fault> {
+        let (scope, key) = (Scope::parse(SCOPE).unwrap(), Key::parse(key).unwrap());
+        let told = self
+            .store
+            .read(|reader| reader.history(&scope, &key, None, 1_000))?;
+        let (changes, has_more) = told.expect("the scope exists");
+        assert!(!has_more);
+        Ok(changes)
+    }
+
+    /// What a change of a key was, as it is told.
+    pub(super) fn change(&self, key: &str, version: u64) -> Option<Change> {
+        let (row, key) = (self.row(), Key::parse(key).unwrap());
+        let told = self.store.read(|reader| reader.change(&row, &key, version));
+        told.unwrap()
+    }
+
+    /// Puts a copy of the store in its place, as a restore does.
+    pub(super) fn restore(&mut self) {
+        let copy = beside(&self.options.database, ".copy");
+        let contents = self
+            .store
+            .read(|reader| Ok(reader.copy(&copy, &mut |_, _| true)))
+            .unwrap()
+            .unwrap();
+        self.reopen(|options| {
+            let reader = Reader::open_copy(&copy).unwrap();
+            reader.check_copy(&contents, &mut |_, _| true).unwrap();
+            drop(reader);
+            begin_anew(&copy, "a backup").unwrap();
+            for file in files_of(&options.database) {
+                let _ = fs::remove_file(file);
+            }
+            install(&copy, &options.database).unwrap();
+        });
     }
 }
 
@@ -128,16 +193,54 @@ fn a_clock_that_was_set_back_over_a_restart_expires_nothing_early() {
 }
 
 #[test]
-fn a_store_of_an_older_schema_is_brought_to_this_one_and_a_copy_of_it_is_not() {
-    // There is one schema so far: an empty file is the oldest there is.
+fn a_store_of_an_older_schema_is_brought_to_this_one_and_so_is_a_copy_of_it() {
+    let held = Held::new();
+    for round in 0..20 {
+        held.set("a", &round.to_string());
+    }
+    held.delete("a");
+    let contents = held.store.read(|reader| reader.contents()).unwrap();
+    held.store.close();
     let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("empty.db");
-    fs::write(&path, "").unwrap();
-    let connection = rusqlite::Connection::open(&path).unwrap();
-    assert!(schema::check(&connection).is_err());
+    let old = folder.path().join("old.db");
+    let connection = rusqlite::Connection::open(&old).unwrap();
+    schema::make_first(&connection).unwrap();
+    let now = held.options.database.display();
+    connection
+        .execute_batch(&format!("ATTACH '{now}' AS now"))
+        .unwrap();
+    for table in ["store", "scopes", "state", "changes", "deleted", "answers"] {
+        let sql = format!("SELECT group_concat(name) FROM pragma_table_info('{table}', 'main')");
+        let columns: String = connection.query_row(&sql, [], |row| row.get(0)).unwrap();
+        let rows = format!("INSERT INTO {table} ({columns}) SELECT {columns} FROM now.{table}");
+        connection.execute_batch(&rows).unwrap();
+    }
+    drop(connection);
+
+    let copy = folder.path().join("copy.db");
+    fs::copy(&old, &copy).unwrap();
+    let copy = Reader::open_copy(&copy).unwrap();
+    copy.check_copy(&contents, &mut |_, _| true).unwrap();
+
+    let options = Options {
+        database: old,
+        ..held.options.clone()
+    };
+    let held = Held {
+        store: open(&options).unwrap(),
+        options,
+        _folder: folder,
+    };
+    held.store.check(&mut |_, _| true).unwrap();
+    assert_eq!(held.history("a").unwrap().len(), 21);
+    assert_eq!(held.set("a", "1").version, 23);
+}
+
+#[test]
+fn tables_that_are_not_those_of_a_store_are_refused() {
+    let connection = rusqlite::Connection::open_in_memory().unwrap();
     schema::migrate(&connection).unwrap();
     schema::migrate(&connection).unwrap();
-    schema::check(&connection).unwrap();
     connection
         .execute_batch("DROP INDEX state_expires")
         .unwrap();

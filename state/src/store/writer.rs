@@ -2,6 +2,7 @@
 //! after the commit.
 
 mod edits;
+mod past;
 mod scopes;
 mod statements;
 mod upkeep;
@@ -125,6 +126,8 @@ pub(super) struct Writer<'c> {
     wal_pages: Arc<AtomicI32>,
     last_upkeep: Instant,
     upkeep_from: Option<Scope>,
+    /// From where on the past is to be looked through; `None`: it was.
+    past_from: Option<i64>,
     group: Group,
 }
 
@@ -185,6 +188,7 @@ impl<'c> Writer<'c> {
             wal_pages,
             last_upkeep: now,
             upkeep_from: None,
+            past_from: Some(0),
             group: Group::default(),
         };
         writer.read_scopes()?;
@@ -361,7 +365,7 @@ impl<'c> Writer<'c> {
 
     /// Writes what the group has changed of scopes, and that there was a commit.
     fn end_group(&mut self, now: Now) -> Result<(), Fault> {
-        self.shorten_histories()?;
+        self.shorten_histories(now)?;
         self.write_scopes()?;
         let kept = self.clock.kept(now.instant, now.wall);
         let row = StoreRow {

@@ -4,6 +4,7 @@
 mod asked;
 mod backups;
 mod damage;
+mod kept;
 mod plant;
 mod published;
 mod refused;

@@ -12,7 +12,10 @@ use crate::store::reader::Reader;
 fn contents(options: &Options) -> Option<Vec<String>> {
     let pages = Arc::default();
     let (connection, _mark, _row) = prepare(options, &pages).ok()?;
-    let reader = Reader { connection };
+    let reader = Reader {
+        connection,
+        sees_past: true,
+    };
     reader.check(&mut |_, _| true).ok()?;
     Some(dump(&reader.connection))
 }
@@ -28,7 +31,7 @@ fn dump(connection: &Connection) -> Vec<String> {
             "changes",
         ),
         (
-            "SELECT scope || sequence || floor || keys || digest || created || deleted FROM scopes",
+            "SELECT scope || sequence || floor || keys || digest || created || deleted || past FROM scopes",
             "scopes",
         ),
     ];
@@ -53,9 +56,8 @@ fn files(held: &Held, has_wal: bool) -> Vec<(PathBuf, Vec<u8>)> {
             );
         }
     }
-    let mut delete = set("key/1", "0", Condition::None);
-    delete.action = Action::Delete;
-    held.write(Write::Edit(delete)).unwrap();
+    held.delete("key/1");
+    assert!(held.row().past > 20, "{:?}", held.row());
     if !has_wal {
         held.store.close();
     }
@@ -67,7 +69,10 @@ fn files(held: &Held, has_wal: bool) -> Vec<(PathBuf, Vec<u8>)> {
 }
 
 fn damage_each(end: &str, has_wal: bool, step: usize) {
-    let held = Held::new();
+    let held = Held::with(|options| {
+        options.history_count = 100;
+        options.history_per_key = 3;
+    });
     let files = files(&held, has_wal);
     let folder = tempfile::tempdir().unwrap();
     let options = Options {

@@ -6,6 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::request::Page;
+use crate::store::row::Event;
 
 /// What is done, with keys and versions by number.
 #[derive(Debug, Clone)]
@@ -27,6 +28,7 @@ enum Step {
     DeleteScope,
     CreateScope,
     Reopen,
+    Restore,
 }
 
 /// A condition that may hold or not.
@@ -44,9 +46,22 @@ struct Model {
     exists: bool,
     sequence: u64,
     values: BTreeMap<String, (u64, String)>,
+    /// What happened to each key since the scope was made: the sequence, and the value if it was set.
+    changes: BTreeMap<String, Vec<(u64, Option<String>)>>,
+    /// The same of keys of the scope before it was made anew.
+    gone: Vec<(String, u64)>,
+    /// Whether there was a restore, after which more is told than is kept, until it is looked through.
+    is_restored: bool,
 }
 
 impl Model {
+    /// The next change of a key.
+    fn log(&mut self, key: &str, value: Option<String>) {
+        self.sequence += 1;
+        let changes = self.changes.entry(key.to_owned()).or_default();
+        changes.push((self.sequence, value));
+    }
+
     fn version(&self, key: &str) -> u64 {
         self.values.get(key).map_or(0, |(version, _)| *version)
     }
@@ -87,12 +102,12 @@ impl Model {
             let previous = self.version(key);
             match value {
                 Some(value) => {
-                    self.sequence += 1;
+                    self.log(key, Some(value.clone()));
                     self.values
                         .insert(key.clone(), (self.sequence, value.clone()));
                 }
                 None if previous > 0 => {
-                    self.sequence += 1;
+                    self.log(key, None);
                     self.values.remove(key);
                 }
                 None => {}
@@ -119,16 +134,17 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     let keys = 0_u8..12;
     let one = (keys.clone(), proptest::option::of(any::<u16>()), guesses());
     let step = prop_oneof![
-        6 => (keys.clone(), any::<u16>(), guesses())
+        12 => (keys.clone(), any::<u16>(), guesses())
             .prop_map(|(key, value, condition)| Step::Set { key, value, condition }),
-        3 => (keys, guesses()).prop_map(|(key, condition)| Step::Delete { key, condition }),
-        3 => proptest::collection::vec(one, 1..5).prop_map(Step::Batch),
-        1 => (0_u8..3, 1_u8..4).prop_map(|(prefix, limit)| Step::DeletePrefix { prefix, limit }),
+        6 => (keys, guesses()).prop_map(|(key, condition)| Step::Delete { key, condition }),
+        6 => proptest::collection::vec(one, 1..5).prop_map(Step::Batch),
+        2 => (0_u8..3, 1_u8..4).prop_map(|(prefix, limit)| Step::DeletePrefix { prefix, limit }),
         1 => Just(Step::DeleteScope),
         1 => Just(Step::CreateScope),
         1 => Just(Step::Reopen),
+        1 => Just(Step::Restore),
     ];
-    proptest::collection::vec(step, 1..40)
+    proptest::collection::vec(step, 1..60)
 }
 
 fn name(key: u8) -> String {
@@ -179,7 +195,7 @@ fn play(held: &mut Held, model: &mut Model, step: &Step) {
                 return;
             }
             for key in keys.iter().take(limit) {
-                model.sequence += 1;
+                model.log(key, None);
                 model.values.remove(key);
             }
             let expected = Written::Prefix {
@@ -196,6 +212,12 @@ fn play(held: &mut Held, model: &mut Model, step: &Step) {
             model.sequence += u64::from(model.exists);
             model.exists = false;
             model.values.clear();
+            for (key, changes) in std::mem::take(&mut model.changes) {
+                let gone = changes
+                    .into_iter()
+                    .map(|(sequence, _)| (key.clone(), sequence));
+                model.gone.extend(gone);
+            }
             return;
         }
         Step::CreateScope => {
@@ -206,8 +228,13 @@ fn play(held: &mut Held, model: &mut Model, step: &Step) {
             return;
         }
         Step::Reopen => {
-            held.store.close();
-            held.store = open(&held.options).unwrap();
+            held.reopen(|_| {});
+            return;
+        }
+        Step::Restore => {
+            held.restore();
+            model.sequence += if model.sequence > 0 { 1 << 34 } else { 0 };
+            model.is_restored = true;
             return;
         }
     };
@@ -242,16 +269,57 @@ fn compare(held: &Held, model: &Model) {
     assert_eq!(found.collect::<BTreeMap<_, _>>(), model.values);
 }
 
+/// That the history of each key is a chain from the newest change on, of what the log has and of the newest
+/// beyond it.
+fn compare_histories(held: &Held, model: &Model) {
+    if !model.exists {
+        return;
+    }
+    let (row, per_key) = (held.row(), held.options.history_per_key);
+    for (key, changes) in &model.changes {
+        let told = held.history(key).unwrap();
+        for (told, (sequence, value)) in told.iter().zip(changes.iter().rev()) {
+            let event = if value.is_some() {
+                Event::Set
+            } else {
+                Event::Delete
+            };
+            let data = |value: &Value| String::from_utf8(value.data().to_vec()).unwrap();
+            assert_eq!((told.sequence, told.event), (*sequence, event));
+            assert_eq!(told.value.as_ref().map(data), *value);
+            assert_eq!(held.change(key, *sequence).as_ref(), Some(told));
+        }
+        let logged = changes.iter().filter(|change| change.0 > row.floor).count();
+        assert!(
+            told.len() >= logged.max(per_key.min(changes.len())),
+            "{key} {row:?}"
+        );
+        if per_key == 0 || !model.is_restored {
+            assert!(told.len() <= logged + per_key, "{key} {row:?}");
+        }
+        for (sequence, _) in &changes[..changes.len() - told.len()] {
+            assert_eq!(held.change(key, *sequence), None);
+        }
+    }
+    for (key, sequence) in &model.gone {
+        assert_eq!(held.change(key, *sequence), None);
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn the_store_and_a_map_say_the_same(steps in steps()) {
-        let mut held = Held::new();
+    fn the_store_and_a_map_say_the_same(steps in steps(), per_key in 0_usize..4) {
+        let mut held = Held::with(|options| {
+            options.history_count = 10;
+            options.history_per_key = per_key;
+        });
         let mut model = Model::default();
         for step in &steps {
             play(&mut held, &mut model, step);
             compare(&held, &model);
+            compare_histories(&held, &model);
         }
         held.store.check(&mut |_, _| true).unwrap();
     }

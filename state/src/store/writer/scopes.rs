@@ -145,6 +145,7 @@ impl Writer<'_> {
                     digest: 0,
                     created: timestamp,
                     is_deleted: false,
+                    past: 0,
                 };
                 self.next_number += 1;
                 self.scopes.insert(scope.clone(), row);
@@ -224,6 +225,7 @@ impl Writer<'_> {
                 row.created,
                 row.is_deleted,
                 row.checksum(scope.as_str()),
+                row.past as i64,
             ))?;
         }
         Ok(())

@@ -54,9 +54,9 @@ impl<'c> Statements<'c> {
             exhume: prepare("DELETE FROM deleted WHERE scope = ?1 AND key = ?2 RETURNING version")?,
             scope: prepare(
                 "INSERT INTO scopes (number, scope, sequence, floor, keys, digest, created, deleted,
-                 checksum) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
+                 checksum, past) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
                  ON CONFLICT (number) DO UPDATE SET sequence = ?3, floor = ?4, keys = ?5, digest = ?6,
-                 created = ?7, deleted = ?8, checksum = ?9",
+                 created = ?7, deleted = ?8, checksum = ?9, past = ?10",
             )?,
             store: prepare(
                 "UPDATE store SET commits = ?1, stamp = ?2, clock = ?3, wall = ?4, checksum = ?5

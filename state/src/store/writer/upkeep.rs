@@ -3,6 +3,7 @@
 
 use std::ops::Bound;
 
+use super::past::Surplus;
 use super::{Now, Writer};
 use crate::names::{Key, Scope};
 use crate::store::Fault;
@@ -11,10 +12,11 @@ use crate::store::row::{Entry, Event, Found, change_id};
 
 /// The most values that expire in one group.
 const EXPIRED: i64 = 1_000;
-/// By how much a history is longer than it should be before it is shortened.
+/// By how much a history is longer than it should be before it is shortened: an eighth, within these.
 const SLACK: u64 = 1_024;
+const LEAST_SLACK: u64 = 4;
 /// The most changes, and answers, that are forgotten at once.
-const FORGOTTEN: u64 = 4_096;
+pub(super) const FORGOTTEN: u64 = 4_096;
 /// How many scopes are looked at in one round of the upkeep.
 const SCOPES: usize = 256;
 
@@ -57,17 +59,24 @@ impl Writer<'_> {
     }
 
     /// Shortens the histories that this group has made too long.
-    pub(super) fn shorten_histories(&mut self) -> Result<(), Fault> {
+    pub(super) fn shorten_histories(&mut self, now: Now) -> Result<(), Fault> {
         let most = self.options.history_count;
-        let touched: Vec<Scope> = self.group.before.keys().cloned().collect();
-        for scope in touched {
-            let Some(row) = self.scopes.get(&scope) else {
+        let slack = (most / 8).clamp(LEAST_SLACK, SLACK);
+        let mut too_long = Vec::new();
+        for (scope, before) in &self.group.before {
+            let Some(row) = self.scopes.get(scope) else {
                 continue;
             };
-            if row.sequence - row.floor > most.saturating_add(SLACK) {
-                let floor = row.sequence - most;
-                self.forget_up_to(&scope, floor)?;
+            if row.sequence - row.floor > most.saturating_add(slack) {
+                // What another configuration has left is forgotten bit by bit.
+                let begun = before.as_ref().map_or(0, |before| before.sequence);
+                let bound = FORGOTTEN.max(2 * (row.sequence - begun));
+                let floor = (row.sequence - most).min(row.floor + bound);
+                too_long.push((scope.clone(), floor));
             }
+        }
+        for (scope, floor) in too_long {
+            self.shorten(&scope, floor, now)?;
         }
         Ok(())
     }
@@ -75,6 +84,7 @@ impl Writer<'_> {
     /// Forgets what is too old. A group of its own, when there is anything.
     pub(super) fn keep_up(&mut self, now: Now) -> Result<(), Fault> {
         let round = self.next_round();
+        let surplus = self.find_surplus(&round, now)?;
         let mut to_forget = Vec::new();
         for scope in round {
             if let Some(floor) = self.aged(&scope, now)? {
@@ -83,11 +93,13 @@ impl Writer<'_> {
         }
         let has_answers = self.has_old_answers(now)?;
         let is_refusing = self.shared.is_refusing();
-        if to_forget.is_empty() && !has_answers && !is_refusing {
+        if to_forget.is_empty() && surplus.is_empty() && !has_answers && !is_refusing {
+            self.pass_surplus(&surplus);
             return Ok(());
         }
-        match self.forget(&to_forget, has_answers, now) {
+        match self.forget(&to_forget, &surplus, has_answers, now) {
             Ok(()) => {
+                self.pass_surplus(&surplus);
                 self.after_commit();
                 Ok(())
             }
@@ -100,8 +112,15 @@ impl Writer<'_> {
         }
     }
 
-    fn forget(&mut self, floors: &[(Scope, u64)], answers: bool, now: Now) -> Result<(), Fault> {
+    fn forget(
+        &mut self,
+        floors: &[(Scope, u64)],
+        surplus: &Surplus,
+        answers: bool,
+        now: Now,
+    ) -> Result<(), Fault> {
         self.statements.begin.execute([])?;
+        self.drop_surplus(surplus)?;
         for (scope, floor) in floors {
             self.forget_up_to(scope, *floor)?;
         }
@@ -156,21 +175,34 @@ impl Writer<'_> {
         })))
     }
 
-    /// Forgets the changes of a scope up to a sequence.
+    /// Forgets the changes of a scope from its floor up to a sequence.
     pub(super) fn forget_up_to(&mut self, scope: &Scope, floor: u64) -> Result<(), Fault> {
         let Some(row) = self.change_scope(scope) else {
             return Ok(());
         };
-        row.floor = row.floor.max(floor);
-        let floor = row.floor;
-        let (low, high) = (change_id(row.number, 0), change_id(row.number, floor));
+        let (number, from) = (row.number, row.floor);
+        row.floor = from.max(floor);
+        self.forget_between(scope, number, (from, floor))
+    }
+
+    /// Forgets the changes of a scope after a sequence, up to another one.
+    pub(super) fn forget_between(
+        &self,
+        scope: &Scope,
+        number: i64,
+        (after, up_to): (u64, u64),
+    ) -> Result<(), Fault> {
+        if after >= up_to {
+            return Ok(());
+        }
+        let (low, high) = (change_id(number, after), change_id(number, up_to));
         let deletions = "DELETE FROM deleted WHERE scope = ?1 AND version <= ?4 AND key IN
              (SELECT key FROM changes WHERE id > ?2 AND id <= ?3 AND event IN (2, 3))";
         self.connection.prepare_cached(deletions)?.execute((
             scope.as_str(),
             low,
             high,
-            floor as i64,
+            up_to as i64,
         ))?;
         let changes = "DELETE FROM changes WHERE id > ?1 AND id <= ?2";
         self.connection
