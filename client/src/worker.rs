@@ -16,6 +16,7 @@ use std::{
     time::Duration,
 };
 
+use futures_util::FutureExt as _;
 use plantd_mdp::{ServiceName, worker as machine};
 use plantd_zmtp::Listener;
 use tokio::{
@@ -122,7 +123,7 @@ impl Worker {
     {
         let answer: Answer = Arc::new(move |request| {
             let answer = handler(request);
-            Box::pin(async move { answer.await.map(Into::into) })
+            Box::pin(answer.map(|outcome| outcome.map(Into::into)))
         });
         let server = Server::new(self, answer);
         // A task of its own, which shares threads with its connections and its handlers: whoever

@@ -2,7 +2,7 @@
 
 use std::{
     any::Any,
-    collections::{BTreeMap, HashMap, VecDeque},
+    collections::{HashMap, VecDeque},
     fmt,
     panic::{self, AssertUnwindSafe},
     pin::Pin,
@@ -48,7 +48,7 @@ pub(super) struct Held {
     here: FuturesUnordered<Here>,
     used_slots: usize,
     queue: VecDeque<(HeldKey, Request)>,
-    running: BTreeMap<HeldKey, Running>,
+    running: HashMap<HeldKey, Running>,
     tasks: JoinSet<Outcome>,
     /// Whom each task answers.
     keys: HashMap<task::Id, HeldKey>,
@@ -81,7 +81,25 @@ impl Stop {
 }
 
 /// A handler that runs here.
-type Here = Pin<Box<dyn Future<Output = (HeldKey, Outcome)> + Send>>;
+struct Here {
+    key: HeldKey,
+    handler: Abortable<Answering>,
+}
+
+impl Future for Here {
+    type Output = (HeldKey, Outcome);
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let poll = AssertUnwindSafe(|| self.handler.poll_unpin(context));
+        let outcome = match panic::catch_unwind(poll) {
+            Ok(Poll::Pending) => return Poll::Pending,
+            Ok(Poll::Ready(Ok(outcome))) => outcome,
+            Ok(Poll::Ready(Err(Aborted))) => Err(given_up()),
+            Err(panic) => Err(panicked(&*panic)),
+        };
+        Poll::Ready((self.key, outcome))
+    }
+}
 
 impl Held {
     pub(super) fn new(slots: usize, is_in_place: bool, answer: Answer) -> Self {
@@ -94,7 +112,7 @@ impl Held {
             here: FuturesUnordered::new(),
             used_slots: 0,
             queue: VecDeque::new(),
-            running: BTreeMap::new(),
+            running: HashMap::new(),
             tasks: JoinSet::new(),
             keys: HashMap::new(),
         }
@@ -147,25 +165,36 @@ impl Held {
         let running = self.running.iter();
         let with_parts = running
             .filter(|(key, running)| key.registration == registration && running.part.is_some());
-        with_parts.map(|(key, _)| *key).collect()
+        let mut keys: Vec<HeldKey> = with_parts.map(|(key, _)| *key).collect();
+        // Those that came first are tried first.
+        keys.sort_unstable();
+        keys
     }
 
-    /// Takes what a handler has answered when it was tried.
+    /// Takes what a handler has answered when it was tried, or that runs here and has ended.
     pub(super) fn take_answered(&mut self) -> Option<(HeldKey, Outcome)> {
         if self.answered.is_empty() {
             self.fill_slots();
         }
-        let (key, outcome) = self.answered.pop_front()?;
-        self.answered_bytes -= body_bytes(&outcome);
-        Some((key, outcome))
+        if let Some((key, outcome)) = self.answered.pop_front() {
+            self.answered_bytes -= body_bytes(&outcome);
+            return Some((key, outcome));
+        }
+        let ended = self.here.next().now_or_never().flatten()?;
+        Some(self.end(ended))
     }
 
     /// Waits until a handler that had to wait has ended. Dropping the future loses nothing.
     pub(super) async fn next(&mut self) -> (HeldKey, Outcome) {
-        let (key, outcome) = tokio::select! {
+        let ended = tokio::select! {
             ended = next_task(&mut self.tasks, &mut self.keys) => ended,
             Some(ended) = self.here.next() => ended,
         };
+        self.end(ended)
+    }
+
+    /// Gives the slot of a handler that has ended to another request.
+    fn end(&mut self, (key, outcome): (HeldKey, Outcome)) -> (HeldKey, Outcome) {
         if let Some(running) = self.running.remove(&key) {
             self.used_slots -= usize::from(running.has_slot);
         }
@@ -188,7 +217,7 @@ impl Held {
                     }
                     Err(waiting) => {
                         let (handler, stop) = future::abortable(waiting);
-                        self.here.push(Box::pin(run_here(key, handler)));
+                        self.here.push(Here { key, handler });
                         Stop::Here(stop)
                     }
                 }
@@ -251,16 +280,6 @@ fn begin(answer: &Answer, request: Request) -> Result<Outcome, Answering> {
         }
     });
     panic::catch_unwind(begin).unwrap_or_else(|panic| Ok(Err(panicked(&*panic))))
-}
-
-/// Runs what is left of a handler.
-async fn run_here(key: HeldKey, handler: Abortable<Answering>) -> (HeldKey, Outcome) {
-    let outcome = match AssertUnwindSafe(handler).catch_unwind().await {
-        Ok(Ok(outcome)) => outcome,
-        Ok(Err(Aborted)) => Err(given_up()),
-        Err(panic) => Err(panicked(&*panic)),
-    };
-    (key, outcome)
 }
 
 /// The bytes of an answer's body.
