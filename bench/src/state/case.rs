@@ -12,7 +12,12 @@ pub(super) struct Case {
     pub(super) clients: usize,
     /// Unanswered requests of each.
     pub(super) window: usize,
+    /// How often each key is given its value before.
+    pub(super) rounds: u64,
 }
+
+/// Revisions of a key that a bucket of NATS keeps: with 10,000 keys as many in all as a scope of plantd.
+pub(super) const HISTORY: u64 = 10;
 
 /// What is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,6 +37,7 @@ impl Case {
             operation,
             clients: 1,
             window: 500,
+            rounds: 1,
         }
     }
 
@@ -41,6 +47,7 @@ impl Case {
             operation,
             clients: 50,
             window: 1,
+            rounds: 1,
         }
     }
 
@@ -50,14 +57,35 @@ impl Case {
             operation,
             clients: 1,
             window: 1,
+            rounds: 1,
         }
+    }
+
+    /// The same when every history is full, so that each set takes a change away.
+    pub(super) const fn full(operation: Operation) -> Self {
+        Self {
+            rounds: HISTORY,
+            ..Self::wide(operation)
+        }
+    }
+
+    /// What the table calls it, beside its clients and their windows.
+    pub(super) fn name(&self) -> String {
+        let history = if self.rounds == 1 {
+            ""
+        } else {
+            ", history full"
+        };
+        format!("{}{history}", self.operation)
     }
 
     /// Every case of the table.
     pub(super) fn all() -> Vec<Self> {
         let cases = [Self::wide, Self::crowd, Self::single];
         let of = |case: fn(Operation) -> Self| Operation::ALL.map(case);
-        cases.into_iter().flat_map(of).collect()
+        let mut cases: Vec<Self> = cases.into_iter().flat_map(of).collect();
+        cases.insert(1, Self::full(Operation::Set));
+        cases
     }
 }
 
@@ -76,8 +104,10 @@ impl fmt::Display for Case {
             operation,
             clients,
             window,
+            rounds,
         } = self;
-        write!(f, "{operation} clients={clients} window={window}")
+        let history = if *rounds == 1 { "" } else { " history=full" };
+        write!(f, "{operation}{history} clients={clients} window={window}")
     }
 }
 

@@ -35,7 +35,7 @@ pub(super) fn take(
     folder: &Path,
 ) -> anyhow::Result<Flood> {
     let service = peer.start(folder)?;
-    Load::fill(&service, keys).context("give each key a value")?;
+    Load::fill(&service, keys, 1).context("give each key a value")?;
     let reader = Load::connect(&service, &Case::single(Operation::Get), keys)?;
     let is_over = AtomicBool::new(false);
     let began = clock::now();

@@ -50,7 +50,7 @@ fn measure(options: &LargeOptions) -> anyhow::Result<Report> {
     let mut service = Peer::Plantd.start(folder)?;
     progress(&format!("{keys} keys are given their values"));
     let began = clock::now();
-    Load::fill(&service, *keys).context("give each key a value")?;
+    Load::fill(&service, *keys, 1).context("give each key a value")?;
     let filled = clock::now() - began;
     let taken = |case: Case| {
         progress(&case.to_string());

@@ -94,11 +94,11 @@ impl Load {
         })
     }
 
-    /// Gives each key its value.
-    pub(super) fn fill(service: &Service, keys: u64) -> anyhow::Result<()> {
+    /// Gives each key its value, so many times.
+    pub(super) fn fill(service: &Service, keys: u64, rounds: u64) -> anyhow::Result<()> {
         let case = Case::wide(Operation::Set);
         let mut load = Self::connect_for(service, &case, Keys::in_order(keys))?;
-        let last = load.clients[0].first + keys - 1;
+        let last = load.clients[0].first + keys * rounds - 1;
         load.begin(last)?;
         load.finish(last)
     }

@@ -35,7 +35,7 @@ pub(super) fn take(
     folder: &Path,
 ) -> anyhow::Result<Measurement> {
     let service = peer.start(folder)?;
-    Load::fill(&service, keys).context("give each key a value")?;
+    Load::fill(&service, keys, case.rounds).context("give each key a value")?;
     let load = Load::connect(&service, case, keys)?;
     let warm_up = measured.mul_f64(WARM_UP);
     let counted = load.run(warm_up, measured, || service.cpu())?;

@@ -43,7 +43,7 @@ fn cells(row: &Row) -> Vec<String> {
     } = row;
     let or_blank = |value: Option<String>| value.unwrap_or_default();
     vec![
-        case.operation.to_string(),
+        case.name(),
         case.clients.to_string(),
         case.window.to_string(),
         service.name().to_owned(),

@@ -10,14 +10,12 @@ use anyhow::{Context as _, bail, ensure};
 
 use super::{Found, Keys, Pieces, SCOPE, Script};
 use crate::nats;
-use crate::state::case::Operation;
+use crate::state::case::{HISTORY, Operation};
 use crate::template::{Mark, Template};
 
 /// What the subjects of replies begin with; the client, a dot and the digits of a place follow.
 const INBOX: &str = "_INBOX.bench.";
 const DIGITS: &str = "0000";
-/// Revisions of a key that the bucket keeps: with 10,000 keys as many in all as a scope of plantd.
-const HISTORY: u32 = 10;
 
 pub(super) fn client(address: &str, client: u64) -> io::Result<TcpStream> {
     nats::connect(address, &format!("SUB {INBOX}{client}.* 1\r\n"))
