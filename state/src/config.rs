@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::request;
 use crate::shards::ShareKeys;
-use crate::store::Options;
+use crate::store::{AHEAD, Options, REST};
 
 pub use shards::Role;
 
@@ -316,6 +316,8 @@ impl Config {
             history_count: self.history.count,
             history_age: self.history.age.into(),
             history_per_key: self.history.per_key,
+            ahead: AHEAD,
+            rest: REST,
             retry_window: self.retry_window.into(),
             accepts_loss: self.accept_loss,
         }

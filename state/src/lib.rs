@@ -20,6 +20,7 @@ mod reply;
 mod request;
 mod router;
 mod service;
+mod serving;
 mod shards;
 mod store;
 mod value;
@@ -29,10 +30,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
-use plantd_client::{Reply, Request, Served, Status, Worker, WorkerError};
+use anyhow::Context as _;
+use plantd_client::Status;
 use plantd_daemon::Daemon;
-use plantd_daemon::config::{OneOrMore, Settings as _};
 use plantd_daemon::health::Check;
 use plantd_daemon::shutdown::Shutdown;
 use tokio::time::interval;
@@ -49,6 +49,7 @@ use backups::Backups;
 use metrics::Published;
 use publish::Publisher;
 use service::{LOOK, Place, Service};
+use serving::serve_on_a_thread;
 use store::{Lock, Shared, Store};
 
 /// Scopes that are named where there may be many.
@@ -132,7 +133,7 @@ async fn run_store(config: Config, daemon: Daemon) -> anyhow::Result<()> {
         .keep_backing_up(config.backup.interval.into(), config.backup.keep);
     let backing_up = tokio::spawn(backing_up.in_current_span());
     let served = tokio::select! {
-        served = serve(&config, &daemon, move |request| service.clone().answer(request)) => served,
+        served = serve_on_a_thread(&config, &daemon, move |request| service.clone().answer(request)) => served,
         ended = ended => match ended {
             Ok(()) => Err(anyhow::anyhow!("the writer ended by itself")),
             Err(error) => Err(error.into()),
@@ -264,67 +265,6 @@ async fn keep_checking(store: Arc<Store>, config: Config, stop: Shutdown) {
         tokio::select! {
             () = tokio::time::sleep(span) => {}
             () = stop.requested() => return,
-        }
-    }
-}
-
-/// Answers requests until the daemon is asked to stop.
-async fn serve<F>(
-    config: &Config,
-    daemon: &Daemon,
-    answer: impl Fn(Request) -> F + Send + Sync + 'static,
-) -> anyhow::Result<()>
-where
-    F: Future<Output = Result<Reply, WorkerError>> + Send + 'static,
-{
-    let service_name = config.served_service();
-    let brokers = config.broker_endpoint.iter().flat_map(OneOrMore::iter);
-    let mut worker = Worker::builder(&service_name)
-        .brokers(brokers.map(Endpoint::to_string))
-        .listener_limits(config.to_listener_limits())
-        .concurrency(config.concurrency)
-        .streams(u32::try_from(config.limits.watches).unwrap_or(u32::MAX))
-        .name(Config::NAME)
-        .version(plantd_daemon::VERSION)
-        // Early enough for what is given back to be written before the process ends.
-        .drain_timeout(config.shared.shutdown_timeout.duration().mul_f64(0.8));
-    if config.role == Role::Store {
-        worker = worker.in_place();
-    }
-    for endpoint in config.endpoint.iter().flat_map(OneOrMore::iter) {
-        worker = worker.listen(listener::bind(endpoint).await?);
-    }
-    let worker = worker.build().context("configure the worker")?;
-    if config.broker_endpoint.is_some() {
-        let check = daemon.health.check("broker_connection");
-        let following = check.follow(worker.status(), Status::health);
-        tokio::spawn(following.in_current_span());
-    }
-    if config.endpoint.is_some() {
-        listener::show(worker.listener_status(), daemon);
-    }
-    daemon.health.started();
-    let database = (config.role == Role::Store).then(|| config.db.display().to_string());
-    tracing::info!(
-        context = "worker.started",
-        service_name,
-        database,
-        "serving"
-    );
-    let stop = {
-        let shutdown = daemon.shutdown.clone();
-        async move { shutdown.requested().await }
-    };
-    match worker.serve(answer, stop).await {
-        Served::Drained => {
-            tracing::info!(
-                context = "worker.stopped",
-                "every request that was taken is answered"
-            );
-            Ok(())
-        }
-        Served::TimedOut { unfinished } => {
-            bail!("{unfinished} requests were not finished and are given to another worker")
         }
     }
 }

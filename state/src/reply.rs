@@ -8,9 +8,31 @@ use crate::refusal::Refusal;
 #[derive(Debug)]
 pub(crate) struct Object {
     out: Vec<u8>,
-    /// Where each open object or list begins its next member, and what closes it.
-    closings: Vec<u8>,
+    closings: Closings,
     is_first: bool,
+}
+
+/// What closes each open object and list, the innermost last: a bit for each below a leading one, set
+/// for lists. There are never more than a few.
+#[derive(Debug, Clone, Copy)]
+struct Closings(u32);
+
+impl Closings {
+    const OBJECT: Self = Self(0b10);
+    const OBJECT_IN_OBJECT: Self = Self(0b100);
+
+    fn push(&mut self, is_list: bool) {
+        self.0 = self.0 << 1 | u32::from(is_list);
+    }
+
+    fn pop(&mut self) -> Option<u8> {
+        if self.0 <= 1 {
+            return None;
+        }
+        let is_list = self.0 & 1 == 1;
+        self.0 >>= 1;
+        Some(if is_list { b']' } else { b'}' })
+    }
 }
 
 impl Object {
@@ -20,16 +42,18 @@ impl Object {
         out.extend_from_slice(b"{\"success\":true,\"data\":{");
         Self {
             out,
-            closings: vec![b'}', b'}'],
+            closings: Closings::OBJECT_IN_OBJECT,
             is_first: true,
         }
     }
 
     /// Begins `{`.
     pub(crate) fn plain() -> Self {
+        let mut out = Vec::with_capacity(320);
+        out.push(b'{');
         Self {
-            out: vec![b'{'],
-            closings: vec![b'}'],
+            out,
+            closings: Closings::OBJECT,
             is_first: true,
         }
     }
@@ -70,13 +94,13 @@ impl Object {
     /// Begins a list under a name; ended by [`Object::end`].
     pub(crate) fn list(&mut self, name: &str) -> &mut Self {
         self.name(name);
-        self.open(b'[', b']')
+        self.open(b'[', true)
     }
 
     /// Begins an object in a list; ended by [`Object::end`].
     pub(crate) fn item(&mut self) -> &mut Self {
         self.comma();
-        self.open(b'{', b'}')
+        self.open(b'{', false)
     }
 
     /// Adds a text to a list.
@@ -95,15 +119,15 @@ impl Object {
 
     /// Ends everything.
     pub(crate) fn finish(mut self) -> Vec<u8> {
-        while !self.closings.is_empty() {
-            self.end();
+        while let Some(closing) = self.closings.pop() {
+            self.out.push(closing);
         }
         self.out
     }
 
-    fn open(&mut self, opening: u8, closing: u8) -> &mut Self {
+    fn open(&mut self, opening: u8, is_list: bool) -> &mut Self {
         self.out.push(opening);
-        self.closings.push(closing);
+        self.closings.push(is_list);
         self.is_first = true;
         self
     }

@@ -28,6 +28,7 @@ use crate::refusal::{Code, Refusal};
 use crate::reply::refused;
 use crate::request::Aim;
 use crate::service::clock;
+use crate::serving::serve;
 use crate::shards::{Shard, Shards};
 use metrics::Published;
 
@@ -66,7 +67,7 @@ pub(crate) async fn run(config: Config, daemon: Daemon) -> anyhow::Result<()> {
     let looking = router.clone().keep_looking(daemon.health.check("shards"));
     let looking = tokio::spawn(looking.in_current_span());
     let answer = move |request: Request| router.clone().answer(request);
-    let served = crate::serve(&config, &daemon, answer).await;
+    let served = serve(&config, &daemon, answer).await;
     looking.abort();
     served
 }

@@ -8,12 +8,14 @@ mod watching;
 
 use std::ops::Deref;
 use std::panic;
+use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use plantd_client::{Reply, Request, Source, WorkerError};
 use plantd_daemon::shutdown::Shutdown;
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::runtime::Handle;
+use tokio::sync::{Semaphore, SemaphorePermit, oneshot};
 use tokio::task::JoinSet;
 
 use crate::backups::Backups;
@@ -22,7 +24,7 @@ use crate::names::{Key, Scope};
 use crate::refusal::{Code, Refusal};
 use crate::reply::{Object, refused};
 use crate::request::{Action, Edit, Limits, Operation, Write, WriteRequest, two_frames};
-use crate::store::{Condition, Edited, Entry, Fault, Reader, Store, Written};
+use crate::store::{self, Condition, Edited, Entry, Fault, Reader, Store, Written};
 
 pub(crate) use listing::write_change;
 pub(crate) use place::Place;
@@ -31,6 +33,38 @@ pub(crate) use place::Place;
 const QUICK_BYTES: usize = 16 << 10;
 /// How many read the database for an answer at once; each answer has some MiB at most.
 const READERS: usize = 16;
+
+/// What a client is told.
+type Answer = Result<Vec<u8>, Refusal>;
+
+/// An answer that is found apart from the task that has the connections.
+type Apart = Pin<Box<dyn Future<Output = Result<Answer, WorkerError>> + Send>>;
+
+/// How far an answer is once its request was read.
+enum Begun {
+    Done(Answer),
+    Writing(Writing),
+    Apart(Apart),
+}
+
+/// A write that waits until it is on disk.
+struct Writing {
+    outcome: oneshot::Receiver<(Write, store::Answer)>,
+    echo: bool,
+}
+
+impl Writing {
+    async fn end(self) -> Result<Answer, WorkerError> {
+        match self.outcome.await {
+            Ok((write, Ok(written))) => Ok(Ok(written_reply(&write, &written, self.echo))),
+            Ok((_, Err(refusal))) => Ok(Err(refusal)),
+            Err(_) => {
+                let message = "the disk failed while it was written; it may be there or not";
+                Err(WorkerError::new("disk-failed", message))
+            }
+        }
+    }
+}
 
 /// The service. Clones are the same.
 #[derive(Debug, Clone)]
@@ -53,6 +87,8 @@ pub(crate) struct Parts {
     /// What changes are published with.
     source: OnceLock<Source>,
     stop: Shutdown,
+    /// Where everything runs that is apart from the connections.
+    runtime: Handle,
 }
 
 impl Deref for Service {
@@ -85,6 +121,7 @@ impl Service {
             place,
             source: OnceLock::new(),
             stop,
+            runtime: Handle::current(),
         }))
     }
 
@@ -98,43 +135,72 @@ impl Service {
     /// Answers one request. An error says that what became of it is not known.
     ///
     /// This runs on the task that owns the worker's connections: what may read the disk or compute
-    /// for long is done apart from it.
-    pub(crate) async fn answer(self, request: Request) -> Result<Reply, WorkerError> {
+    /// for long is done apart from it. The future is small, since there is one for each write that waits.
+    pub(crate) fn answer(
+        self,
+        request: Request,
+    ) -> impl Future<Output = Result<Reply, WorkerError>> + Send + 'static {
         let began = clock();
-        let answer = if request.body().len_bytes() > QUICK_BYTES {
-            let service = self.clone();
-            apart(async move {
-                match service.parse(&request) {
-                    Ok(operation) => service.work(operation, request).await,
-                    Err(refusal) => Ok(Err(refusal)),
-                }
-            })
-            .await?
-        } else {
-            match self.parse(&request) {
-                Ok(Operation::Write(write)) => self.write(write).await?,
-                Ok(operation) => match self.recall(&operation) {
-                    Some(answer) => answer,
-                    None => {
-                        let service = self.clone();
-                        let _place = self.place_to_read(&operation).await;
-                        apart(async move { service.work(operation, request).await }).await?
-                    }
-                },
-                Err(refusal) => Err(refusal),
+        let begun = self.begin(request);
+        async move {
+            let answer = match begun {
+                Begun::Done(answer) => answer,
+                Begun::Writing(writing) => writing.end().await?,
+                Begun::Apart(apart) => apart.await?,
+            };
+            let reply = answer.unwrap_or_else(|refusal| {
+                self.metrics.asked.refused(refusal.code, 1);
+                refused(&refusal)
+            });
+            let took = clock().saturating_duration_since(began);
+            self.metrics.asked.seconds.observe(took.as_secs_f64());
+            Ok(reply.into())
+        }
+    }
+
+    fn begin(&self, request: Request) -> Begun {
+        if request.body().len_bytes() > QUICK_BYTES {
+            return Begun::Apart(self.answer_apart(request));
+        }
+        match self.parse(&request) {
+            Ok(Operation::Write(write)) => match self.begin_write(write) {
+                Ok(writing) => Begun::Writing(writing),
+                Err(refusal) => Begun::Done(Err(refusal)),
+            },
+            Ok(operation) => match self.recall(&operation) {
+                Some(answer) => Begun::Done(answer),
+                None => Begun::Apart(self.work_apart(operation, request)),
+            },
+            Err(refusal) => Begun::Done(Err(refusal)),
+        }
+    }
+
+    /// Reads a request and does what it asks, apart from the task that has the connections.
+    fn answer_apart(&self, request: Request) -> Apart {
+        let service = self.clone();
+        let work = async move {
+            match service.parse(&request) {
+                Ok(operation) => service.work(operation, request).await,
+                Err(refusal) => Ok(Err(refusal)),
             }
         };
-        let reply = answer.unwrap_or_else(|refusal| {
-            self.metrics.asked.refused(refusal.code, 1);
-            refused(&refusal)
-        });
-        let took = clock().saturating_duration_since(began);
-        self.metrics.asked.seconds.observe(took.as_secs_f64());
-        Ok(reply.into())
+        Box::pin(apart(self.runtime.clone(), work))
+    }
+
+    /// Does what was asked, apart from the task that has the connections.
+    fn work_apart(&self, operation: Operation, request: Request) -> Apart {
+        let service = self.clone();
+        Box::pin(async move {
+            let _place = service.place_to_read(&operation).await;
+            let runtime = service.runtime.clone();
+            let service = service.clone();
+            let work = async move { service.work(operation, request).await };
+            apart(runtime, work).await
+        })
     }
 
     /// Answers a look at a key from memory, if it can be.
-    fn recall(&self, operation: &Operation) -> Option<Result<Vec<u8>, Refusal>> {
+    fn recall(&self, operation: &Operation) -> Option<Answer> {
         let Operation::Get {
             scope,
             key,
@@ -173,7 +239,7 @@ impl Service {
         &self,
         operation: Operation,
         mut request: Request,
-    ) -> Result<Result<Vec<u8>, Refusal>, WorkerError> {
+    ) -> Result<Answer, WorkerError> {
         match operation {
             Operation::Write(write) => self.write(write).await,
             Operation::Watch(watch) => self.watch(watch, &mut request).await,
@@ -215,23 +281,20 @@ impl Service {
     }
 
     /// Writes, and waits until it is on disk.
-    async fn write(&self, request: WriteRequest) -> Result<Result<Vec<u8>, Refusal>, WorkerError> {
+    async fn write(&self, request: WriteRequest) -> Result<Answer, WorkerError> {
+        match self.begin_write(request) {
+            Ok(writing) => writing.end().await,
+            Err(refusal) => Ok(Err(refusal)),
+        }
+    }
+
+    fn begin_write(&self, request: WriteRequest) -> Result<Writing, Refusal> {
         if let Condition::Damaged(place) = self.store.shared().condition() {
-            return Ok(Err(damaged(&place)));
+            return Err(damaged(&place));
         }
         let WriteRequest { write, id, echo } = request;
-        let answer = match self.store.submit(write.clone(), id) {
-            Ok(answer) => answer.await,
-            Err(refusal) => return Ok(Err(refusal)),
-        };
-        match answer {
-            Ok(Ok(written)) => Ok(Ok(written_reply(&write, &written, echo))),
-            Ok(Err(refusal)) => Ok(Err(refusal)),
-            Err(_) => {
-                let message = "the disk failed while it was written; it may be there or not";
-                Err(WorkerError::new("disk-failed", message))
-            }
-        }
+        let outcome = self.store.submit(write, id)?;
+        Ok(Writing { outcome, echo })
     }
 
     async fn read(&self, operation: Operation) -> Result<Vec<u8>, Refusal> {
@@ -291,6 +354,13 @@ impl Service {
         self.checked(|store| store.read(read))
     }
 
+    fn look_at_one_moment<T>(
+        &self,
+        read: impl FnOnce(&Reader) -> Result<T, Fault>,
+    ) -> Result<T, Refusal> {
+        self.look(|reader| reader.at_one_moment(read))
+    }
+
     fn checked<T>(&self, read: impl FnOnce(&Store) -> Result<T, Fault>) -> Result<T, Refusal> {
         if let Condition::Damaged(place) = self.store.shared().condition() {
             return Err(damaged(&place));
@@ -332,7 +402,7 @@ impl Service {
     }
 
     fn get_version(&self, scope: &Scope, key: &Key, version: u64) -> Result<Vec<u8>, Refusal> {
-        let found = self.look(|reader| {
+        let found = self.look_at_one_moment(|reader| {
             let Some(row) = reader.scope(scope)? else {
                 return Ok(None);
             };
@@ -472,10 +542,11 @@ fn asked_before(request: &Request) -> Option<Duration> {
 
 /// Does work in a task of its own, which ends with whoever waits for it.
 async fn apart<T: Send + 'static>(
+    runtime: Handle,
     work: impl Future<Output = Result<T, WorkerError>> + Send + 'static,
 ) -> Result<T, WorkerError> {
     let mut tasks = JoinSet::new();
-    tasks.spawn(work);
+    tasks.spawn_on(work, &runtime);
     match tasks.join_next().await {
         Some(Ok(done)) => done,
         // Whoever waits answers for the panic.

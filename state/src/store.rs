@@ -5,7 +5,7 @@
 //! | table | a row is | in the order of |
 //! | --- | --- | --- |
 //! | `store` | the store: identity, how many commits, the clocks | the only one |
-//! | `scopes` | a scope: its sequence, its floor, how much is kept below that, what it holds | number |
+//! | `scopes` | a scope: its sequence, its floor, how much is kept below that, `unfolded`, what it holds | number |
 //! | `state` | a value: `scope`, `key`, `value`, `timestamp` (Unix nanoseconds), version, time to stay | scope, key |
 //! | `changes` | a change: what happened to which key, the history | scope's number, sequence |
 //! | `deleted` | where a key without a value was deleted, as long as the history has it | scope, key |
@@ -23,11 +23,15 @@
 //!
 //! Only the [writer](writer) writes. It takes everything that waits as one *group*: begins a transaction,
 //! decides each write in order against what is there, with those before it in the group, and
-//! writes the value, the change and, once a group, the scopes and the `store`. It commits, with
+//! writes the change and, once a group, the scopes and the `store`. It commits, with
 //! `synchronous = FULL`: the WAL is synced before a commit is seen by anybody. Then it writes the
-//! mark, tells watchers and the bus, and answers. What was written or read lately is kept in memory
-//! (see [`recent`]), and told as the database would tell it. So what was answered is on disk, what is on
+//! mark, tells watchers and the bus, and answers. So what was answered is on disk, what is on
 //! disk may not have been answered, and no reader sees what may still be lost.
+//!
+//! The rows of `state` follow the history: most values are written there some groups later, in the order of their keys
+//! (see [`writer`]'s `folding`). Until then they are in memory, with what was written or read lately (see [`recent`]), and are told
+//! from there. `unfolded` of a scope counts its last changes that `state` may not have: whoever reads
+//! `state` reads those too, and the later version counts.
 //!
 //! A write that is refused has changed nothing. A group that fails is undone: because of damage, its
 //! writes are tried one by one, so that only the one that met it is refused; because the disk is
@@ -36,7 +40,8 @@
 //!
 //! # The rule of crashes
 //!
-//! SQLite recovers: commits whose frames in the WAL are whole are there, others are not. What can be
+//! SQLite recovers: commits whose frames in the WAL are whole are there, others are not. The changes that
+//! `unfolded` counts are put into `state`; one of them that is damaged is an end. What can be
 //! wrong then, and where it is seen:
 //!
 //! | what | seen by |
@@ -58,6 +63,7 @@
 //!
 //! What is not here: JSON, Majordomo, the bus.
 
+mod ahead;
 mod backup;
 mod check;
 pub(crate) mod clock;
@@ -66,6 +72,8 @@ mod generations;
 mod lock;
 mod mark;
 mod open;
+mod outcome;
+mod place;
 mod reader;
 mod recent;
 mod row;
@@ -98,10 +106,15 @@ pub(crate) use shared::{Condition, Shared};
 pub(crate) use writer::{Announcement, Answer, Edited, Submission, WriterError, Written};
 
 use open::read_store_row;
-use recent::Recent;
+use place::At;
+use recent::{Look, Recent};
 
 /// Writes that wait for the writer.
 const WAITING: usize = 4_096;
+/// How many values are ahead of the table of values before they are brought there.
+pub(crate) const AHEAD: usize = 16_384;
+/// How long nobody writes before all of them are.
+pub(crate) const REST: Duration = Duration::from_millis(100);
 
 /// What a store is told.
 #[derive(Debug, Clone)]
@@ -116,6 +129,10 @@ pub(crate) struct Options {
     pub(crate) history_age: Duration,
     /// How many changes of each key are kept longer than that count; 0: none.
     pub(crate) history_per_key: usize,
+    /// How many values may be ahead of the table of values before they are brought there.
+    pub(crate) ahead: usize,
+    /// How long nobody writes before all that is ahead is brought there.
+    pub(crate) rest: Duration,
     /// For how long the answer to an id is remembered.
     pub(crate) retry_window: Duration,
     /// Whether commits that were acknowledged and are gone are accepted.
@@ -135,7 +152,8 @@ pub(crate) struct Store {
 }
 
 impl Store {
-    /// Gives a write to the writer; the answer comes after the commit, or never when the disk fails.
+    /// Gives a write to the writer; it comes back with the answer after the commit, or never when the
+    /// disk fails.
     ///
     /// # Errors
     /// `busy` when too many wait.
@@ -143,7 +161,7 @@ impl Store {
         &self,
         write: Write,
         id: Option<WriteId>,
-    ) -> Result<oneshot::Receiver<Answer>, Refusal> {
+    ) -> Result<oneshot::Receiver<(Write, Answer)>, Refusal> {
         let (answer, receiver) = oneshot::channel();
         let submission = Submission { write, id, answer };
         match self.submissions.try_send(submission) {
@@ -166,7 +184,7 @@ impl Store {
 
     /// The value of a key, if it is kept in memory: as it is on disk. Never waits for the disk.
     pub(crate) fn recall(&self, scope: &Scope, key: &Key) -> Option<Entry> {
-        self.recent.find(scope, key)
+        self.recent.find(At { scope, key })
     }
 
     /// The value of a key that has one, else its scope, if that exists.
@@ -175,12 +193,30 @@ impl Store {
         scope: &Scope,
         key: &Key,
     ) -> Result<Result<Entry, Option<ScopeRow>>, Fault> {
-        let look = self.recent.look();
-        let found = self.read(|reader| reader.value_or_scope(scope, key))?;
-        if let Ok(entry) = &found {
-            self.recent.found(look, scope, key, entry);
+        match self.recent.look(At { scope, key }) {
+            Look::Kept(entry) => Ok(Ok(entry)),
+            Look::Unknown(since) => {
+                let found = self.read(|reader| reader.value_or_scope(scope, key))?;
+                if let Ok(entry) = &found {
+                    self.recent.found(since, At { scope, key }, entry);
+                }
+                Ok(found)
+            }
+            Look::UnderWay {
+                commits,
+                before,
+                after,
+            } => self.read(|reader| {
+                reader.at_one_moment(|reader| {
+                    let is_done = reader.commits()? >= commits;
+                    match if is_done { after } else { before } {
+                        Some(entry) => Ok(Ok(entry)),
+                        None if is_done => reader.scope(scope).map(Err),
+                        None => reader.value_or_scope(scope, key),
+                    }
+                })
+            }),
         }
-        Ok(found)
     }
 
     /// Reads everything; what is found to be damaged is shown.

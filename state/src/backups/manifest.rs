@@ -83,6 +83,8 @@ impl Manifest {
                 number: row.number,
                 sequence: row.sequence,
                 floor: row.floor,
+                // As a backup is read.
+                folded: row.sequence,
                 keys: row.keys,
                 digest: row.digest,
                 created: row.created,

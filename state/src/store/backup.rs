@@ -14,6 +14,7 @@ use super::check::{CheckError, Progress};
 use super::open::connect;
 use super::reader::Reader;
 use super::row::{LAST_SEQUENCE, ScopeRow};
+use super::writer::fold_history;
 use super::{Checked, Fault, Identity, OpenError, read_store_row, schema};
 
 /// Pages that are copied between two reports.
@@ -45,7 +46,11 @@ impl Reader {
         progress: Progress<'_>,
     ) -> Result<Contents, CheckError> {
         // Reads, and so fixes the moment.
-        let contents = self.contents()?;
+        let mut contents = self.contents()?;
+        for (_, row) in &mut contents.scopes {
+            // As it is when it is opened.
+            row.folded = row.sequence;
+        }
         let mut target = Connection::open(to)?;
         target.pragma_update(None, "journal_mode", "OFF")?;
         target.pragma_update(None, "synchronous", "OFF")?;
@@ -87,7 +92,8 @@ impl Reader {
         })
     }
 
-    /// Opens a copy that nobody else has, and brings it to this schema.
+    /// Opens a copy that nobody else has, and brings it to this schema, and its table of values to where its
+    /// history is.
     pub(crate) fn open_copy(path: &Path) -> Result<Self, CheckError> {
         let connection = connect(path, OpenFlags::default())?;
         schema::migrate(&connection).map_err(|error| match error {
@@ -101,6 +107,7 @@ impl Reader {
             | OpenError::Sqlite(_)
             | OpenError::Writer(_) => CheckError::Fault(Fault::File(error.to_string())),
         })?;
+        fold_history(&connection)?;
         connection.pragma_update(None, "query_only", "ON")?;
         Ok(Self {
             connection,
@@ -151,6 +158,7 @@ pub(crate) fn begin_anew(path: &Path, origin: &str) -> Result<(), Fault> {
         let sql = "SELECT count(*) FROM changes WHERE id > ?1 AND id <= ?2";
         let past: i64 = connection.query_row(sql, row.past_ids(), |row| row.get(0))?;
         row.past = past as u64;
+        row.folded = row.sequence;
         connection.execute(
             "UPDATE scopes SET sequence = ?2, floor = ?3, past = ?4, checksum = ?5 WHERE number = ?1",
             (

@@ -1,6 +1,6 @@
 //! The whole of a store against its checksums: every row, and that none is missing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use rusqlite::Connection;
 
@@ -135,36 +135,38 @@ impl<'a> Check<'a> {
         Ok(())
     }
 
-    /// Every value, and for each scope that there are as many as it counts.
+    /// Every value, as it is by the history, and for each scope that there are as many as it counts.
     fn read_values(&mut self) -> Result<(), CheckError> {
         let sql = format!("SELECT {}, scope, key FROM state", Entry::COLUMNS);
         let mut statement = self.connection.prepare(&sql)?;
         let mut rows = statement.query([])?;
-        let mut found: BTreeMap<String, Holding> = BTreeMap::new();
-        let mut scope = String::new();
-        let mut holding = Holding::default();
+        let mut found = self.read_unfolded()?;
         while let Some(row) = rows.next()? {
-            let of = row.get_ref(6)?.as_str().map_err(Fault::from)?;
+            let scope = row.get_ref(6)?.as_str().map_err(Fault::from)?;
             let key = row.get_ref(7)?.as_str().map_err(Fault::from)?;
-            if of != scope {
-                found.insert(std::mem::replace(&mut scope, of.to_owned()), holding);
-                holding = Holding::default();
-            }
-            holding.keys += 1;
-            self.checked.keys += 1;
-            match Found::read(row, of, key) {
-                Ok(value) => holding.digest = holding.digest.wrapping_add(value.checksum.into()),
+            let holding = match found.get_mut(scope) {
+                Some(holding) => holding,
+                None => found.entry(scope.to_owned()).or_default(),
+            };
+            match Found::read(row, scope, key) {
+                Ok(value) => {
+                    let bytes = row.get_ref(0)?.as_bytes().map_or(0, <[u8]>::len);
+                    holding.add(key, value, bytes as u64);
+                }
                 Err(Fault::Damaged { place }) => {
                     holding.is_damaged = true;
+                    holding.keys += u64::from(!holding.later.contains_key(key));
                     self.note(place);
                 }
                 Err(fault) => return Err(fault.into()),
             }
-            let value = row.get_ref(0)?;
-            self.checked.bytes += value.as_bytes().map_or(0, <[u8]>::len) as u64;
             self.step()?;
         }
-        found.insert(scope, holding);
+        for holding in found.values_mut() {
+            holding.add_later();
+            self.checked.keys += holding.keys;
+            self.checked.bytes += holding.bytes;
+        }
         for (scope, row) in &self.scopes {
             let holding = found.remove(scope).unwrap_or_default();
             let is_whole =
@@ -178,6 +180,31 @@ impl<'a> Check<'a> {
             Some((scope, _)) => Err(CheckError::Structure(format!("{scope} is no scope"))),
             None => Ok(()),
         }
+    }
+
+    /// What the history has beyond the table of values.
+    fn read_unfolded(&mut self) -> Result<BTreeMap<String, Holding>, CheckError> {
+        let sql = format!(
+            "SELECT {} FROM changes WHERE id > ?1 AND id <= ?2 ORDER BY id",
+            Change::COLUMNS
+        );
+        let mut statement = self.connection.prepare(&sql)?;
+        let mut found = BTreeMap::new();
+        for (scope, row) in self.scopes.iter().filter(|(_, row)| row.unfolded() > 0) {
+            let mut holding = Holding::default();
+            let place = |sequence| change_id(row.number, sequence);
+            let mut rows = statement.query((place(row.folded), place(row.sequence)))?;
+            while let Some(row) = rows.next()? {
+                match Change::read(row) {
+                    Ok(change) => holding.follow(scope, &change),
+                    // It is noted with the other changes.
+                    Err(Fault::Damaged { .. }) => holding.is_damaged = true,
+                    Err(fault) => return Err(fault.into()),
+                }
+            }
+            found.insert(scope.clone(), holding);
+        }
+        Ok(found)
     }
 
     /// Every change, and that there is none missing.
@@ -317,5 +344,55 @@ impl<'a> Check<'a> {
 struct Holding {
     keys: u64,
     digest: u64,
+    bytes: u64,
     is_damaged: bool,
+    /// The last changes of keys that the table of values may not have.
+    later: HashMap<String, Later>,
+}
+
+/// What a change that the table of values may not have says of its key.
+#[derive(Debug, Clone, Copy)]
+struct Later {
+    version: u64,
+    /// The checksum of its row, and how many bytes the value has, if it has one.
+    value: Option<(u32, u64)>,
+}
+
+impl Holding {
+    fn follow(&mut self, scope: &str, change: &Change) {
+        if let Some(key) = &change.key {
+            let kept = change.kept(scope);
+            let later = Later {
+                version: change.sequence,
+                value: kept.map(|kept| (kept.checksum, kept.entry.value.len() as u64)),
+            };
+            self.later.insert(key.as_str().to_owned(), later);
+        }
+    }
+
+    /// Counts a row of the table, unless the history has something later.
+    fn add(&mut self, key: &str, found: Found, bytes: u64) {
+        match self.later.get(key) {
+            Some(later) if later.version > found.version => {}
+            Some(_) | None => {
+                self.later.remove(key);
+                self.count(found.checksum, bytes);
+            }
+        }
+    }
+
+    /// Counts what only the history has.
+    fn add_later(&mut self) {
+        for later in std::mem::take(&mut self.later).into_values() {
+            if let Some((checksum, bytes)) = later.value {
+                self.count(checksum, bytes);
+            }
+        }
+    }
+
+    fn count(&mut self, checksum: u32, bytes: u64) {
+        self.keys += 1;
+        self.bytes += bytes;
+        self.digest = self.digest.wrapping_add(checksum.into());
+    }
 }

@@ -3,10 +3,10 @@
 //! Two generations stand for the order of use: what is used comes into the younger one, and when that
 //! has half of the room, the older one is dropped and the younger one takes its place.
 
-use std::collections::HashMap;
 use std::mem;
 
-use crate::names::{Key, Scope};
+use super::place::{At, Place, Places};
+use crate::names::Scope;
 
 /// What keeping anything of a key takes, about.
 const SLOT_BYTES: usize = 192;
@@ -21,7 +21,7 @@ pub(super) struct Generations<T> {
 
 #[derive(Debug)]
 struct Generation<T> {
-    scopes: HashMap<Scope, HashMap<Key, Slot<T>>>,
+    places: Places<Slot<T>>,
     bytes: usize,
 }
 
@@ -42,50 +42,44 @@ impl<T: Clone> Generations<T> {
     }
 
     /// What is known of a key.
-    pub(super) fn find(&mut self, scope: &Scope, key: &Key) -> Option<T> {
-        if let Some(slot) = self.young.find(scope, key) {
+    pub(super) fn find(&mut self, at: At<'_>) -> Option<T> {
+        if let Some(slot) = self.young.places.get(&at) {
             return Some(slot.value.clone());
         }
-        let slot = self.old.take(scope, key)?;
+        let (place, slot) = self.old.take(at)?;
         let value = slot.value.clone();
-        self.put_slot(scope, key, slot);
+        self.put_slot(place, slot);
         Some(value)
     }
 
-    /// What is known of a key, without using it.
-    pub(super) fn peek(&self, scope: &Scope, key: &Key) -> Option<&T> {
+    /// Whether anything is known of a key, without using it.
+    pub(super) fn has(&self, at: At<'_>) -> bool {
         let generations = [&self.young, &self.old];
-        let slot = generations.iter().find_map(|it| it.find(scope, key))?;
-        Some(&slot.value)
+        generations.iter().any(|it| it.places.contains_key(&at))
     }
 
     /// Takes the place of what was known of a key. `bytes` is what the value has beside itself.
-    pub(super) fn put(&mut self, scope: &Scope, key: &Key, value: T, bytes: usize) {
-        let bytes = bytes + key.as_str().len() + size_of::<T>() + SLOT_BYTES;
-        self.old.take(scope, key);
-        self.put_slot(scope, key, Slot { value, bytes });
+    pub(super) fn put(&mut self, place: Place, value: T, bytes: usize) {
+        let bytes = bytes + place.key.as_str().len() + size_of::<T>() + SLOT_BYTES;
+        self.old.take(place.at());
+        self.put_slot(place, Slot { value, bytes });
     }
 
-    pub(super) fn forget(&mut self, scope: &Scope, key: &Key) {
-        self.young.take(scope, key);
-        self.old.take(scope, key);
+    pub(super) fn forget(&mut self, at: At<'_>) {
+        self.young.take(at);
+        self.old.take(at);
     }
 
     pub(super) fn forget_scope(&mut self, scope: &Scope) {
         for generation in [&mut self.young, &mut self.old] {
-            let keys = generation.scopes.remove(scope);
-            let slots = keys.iter().flat_map(HashMap::values);
-            generation.bytes -= slots.map(|slot| slot.bytes).sum::<usize>();
+            let of_scope = |place: &Place, _: &mut Slot<T>| place.scope == *scope;
+            let gone = generation.places.extract_if(of_scope);
+            generation.bytes -= gone.map(|(_, slot)| slot.bytes).sum::<usize>();
         }
     }
 
-    pub(super) fn forget_all(&mut self) {
-        self.young = Generation::default();
-        self.old = Generation::default();
-    }
-
-    fn put_slot(&mut self, scope: &Scope, key: &Key, slot: Slot<T>) {
-        self.young.put(scope, key, slot);
+    fn put_slot(&mut self, place: Place, slot: Slot<T>) {
+        self.young.put(place, slot);
         if self.young.bytes > self.most_bytes / 2 {
             self.old = mem::take(&mut self.young);
         }
@@ -93,34 +87,26 @@ impl<T: Clone> Generations<T> {
 }
 
 impl<T> Generation<T> {
-    fn find(&self, scope: &Scope, key: &Key) -> Option<&Slot<T>> {
-        self.scopes.get(scope)?.get(key)
-    }
-
-    fn put(&mut self, scope: &Scope, key: &Key, slot: Slot<T>) {
+    fn put(&mut self, place: Place, slot: Slot<T>) {
         self.bytes += slot.bytes;
-        let before = match self.scopes.get_mut(scope) {
-            Some(keys) => keys.insert(key.clone(), slot),
-            None => {
-                let keys = HashMap::from([(key.clone(), slot)]);
-                self.scopes.insert(scope.clone(), keys);
-                None
-            }
-        };
+        let before = self.places.insert(place, slot);
         self.bytes -= before.map_or(0, |before| before.bytes);
     }
 
-    fn take(&mut self, scope: &Scope, key: &Key) -> Option<Slot<T>> {
-        let slot = self.scopes.get_mut(scope)?.remove(key)?;
+    fn take(&mut self, at: At<'_>) -> Option<(Place, Slot<T>)> {
+        if self.places.is_empty() {
+            return None;
+        }
+        let (place, slot) = self.places.remove_entry(&at)?;
         self.bytes -= slot.bytes;
-        Some(slot)
+        Some((place, slot))
     }
 }
 
 impl<T> Default for Generation<T> {
     fn default() -> Self {
         Self {
-            scopes: HashMap::new(),
+            places: Places::new(),
             bytes: 0,
         }
     }
@@ -129,6 +115,7 @@ impl<T> Default for Generation<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::names::Key;
 
     const MOST: usize = 100_000;
 
@@ -136,18 +123,21 @@ mod tests {
         Scope::kept("org.example")
     }
 
-    fn key(number: usize) -> Key {
-        Key::kept(&format!("key/{number}"))
+    fn place(number: usize) -> Place {
+        Place {
+            scope: scope(),
+            key: Key::kept(&format!("key/{number}")),
+        }
     }
 
     fn put(known: &mut Generations<usize>, number: usize) {
-        known.put(&scope(), &key(number), number, 1_000);
+        known.put(place(number), number, 1_000);
     }
 
     /// Whether what is counted is what is there.
     fn is_exact(known: &Generations<usize>) -> bool {
         [&known.young, &known.old].iter().all(|generation| {
-            let slots = generation.scopes.values().flat_map(HashMap::values);
+            let slots = generation.places.values();
             generation.bytes == slots.map(|slot| slot.bytes).sum::<usize>()
         })
     }
@@ -157,12 +147,12 @@ mod tests {
         let mut known = Generations::new(MOST);
         for number in 0..1_000 {
             put(&mut known, number);
-            assert_eq!(known.find(&scope(), &key(0)), Some(0));
+            assert_eq!(known.find(place(0).at()), Some(0));
             assert!(is_exact(&known));
             assert!(known.young.bytes + known.old.bytes <= MOST);
         }
-        assert!(known.peek(&scope(), &key(999)).is_some());
-        assert!(known.peek(&scope(), &key(1)).is_none());
+        assert!(known.has(place(999).at()));
+        assert!(!known.has(place(1).at()));
     }
 
     #[test]
@@ -173,13 +163,13 @@ mod tests {
             put(&mut known, number);
         }
         for number in [10, 59] {
-            assert!(known.peek(&scope(), &key(number)).is_some());
-            known.forget(&scope(), &key(number));
-            assert!(known.peek(&scope(), &key(number)).is_none());
+            assert!(known.has(place(number).at()));
+            known.forget(place(number).at());
+            assert!(!known.has(place(number).at()));
             assert!(is_exact(&known));
         }
         known.forget_scope(&scope());
-        assert!((0..60).all(|number| known.peek(&scope(), &key(number)).is_none()));
+        assert!((0..60).all(|number| !known.has(place(number).at())));
         assert!(is_exact(&known));
     }
 }

@@ -17,7 +17,7 @@ use super::mark::{Mark, Marked};
 use super::reader::Pool;
 use super::recent::Recent;
 use super::schema;
-use super::writer::{StoreRow, Writer, WriterError};
+use super::writer::{StoreRow, Writer, WriterError, fold_history};
 use super::{Announcement, Fault, Identity, Options, Shared, Store, WAITING};
 
 /// The first version of SQLite in which a reset of the WAL cannot damage the database.
@@ -236,6 +236,7 @@ pub(super) fn prepare(
     };
     let (mut mark, marked) = Mark::open(database).map_err(file)?;
     check_mark(marked, &row, options.accepts_loss)?;
+    fold_history(&connection)?;
     mark.write(Marked {
         identity: row.identity,
         commits: row.commits,

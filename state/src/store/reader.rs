@@ -1,5 +1,7 @@
 //! Readers: connections beside the writer's, each read of one moment.
 
+mod keys;
+
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
@@ -68,17 +70,6 @@ pub(crate) struct Reader {
     pub(super) sees_past: bool,
 }
 
-/// A page of keys, all of one moment.
-#[derive(Debug)]
-pub(crate) struct KeyPage {
-    /// The scope's sequence at that moment.
-    pub(crate) sequence: u64,
-    /// The clock by which values expire.
-    pub(crate) entries: Vec<(Key, Option<Entry>)>,
-    /// Whether there are keys after these.
-    pub(crate) has_more: bool,
-}
-
 /// A page of what happened.
 #[derive(Debug)]
 pub(crate) struct ChangePage {
@@ -113,7 +104,7 @@ impl Reader {
     }
 
     /// Reads several things of one moment.
-    pub(super) fn at_one_moment<T>(
+    pub(crate) fn at_one_moment<T>(
         &self,
         read: impl FnOnce(&Self) -> Result<T, Fault>,
     ) -> Result<T, Fault> {
@@ -121,6 +112,11 @@ impl Reader {
         let outcome = read(self);
         self.connection.prepare_cached("COMMIT")?.execute([])?;
         outcome
+    }
+
+    /// How many commits there are.
+    pub(super) fn commits(&self) -> Result<u64, Fault> {
+        read_store_row(&self.connection).map(|row| row.commits)
     }
 
     /// A scope that exists.
@@ -137,7 +133,7 @@ impl Reader {
         }
     }
 
-    /// The value of a key.
+    /// The value of a key, as the table of values has it.
     pub(crate) fn value(&self, scope: &Scope, key: &Key) -> Result<Option<Entry>, Fault> {
         const SQL: &str = "SELECT value, timestamp, version, content_type, expires, checksum
                            FROM state WHERE scope = ?1 AND key = ?2";
@@ -150,7 +146,7 @@ impl Reader {
         }
     }
 
-    /// The value of a key that has one, else its scope, if that exists.
+    /// The value of a key that has one in the table of values, else its scope, if that exists.
     pub(crate) fn value_or_scope(
         &self,
         scope: &Scope,
@@ -199,9 +195,12 @@ impl Reader {
             let Some(row) = reader.scope(scope)? else {
                 return Ok(None);
             };
-            let mut next = match reader.value(scope, key)? {
-                Some(entry) => entry.version,
-                None => reader.deleted_at(scope, key)?,
+            let mut next = match reader.last_unfolded(&row, key)? {
+                Some(sequence) => sequence,
+                None => match reader.value(scope, key)? {
+                    Some(entry) => entry.version,
+                    None => reader.deleted_at(scope, key)?,
+                },
             };
             let mut changes = Vec::new();
             let mut bytes = 0;
@@ -233,63 +232,6 @@ impl Reader {
             Some(row) => Ok(row.get::<_, i64>(0)? as u64),
             None => Ok(0),
         }
-    }
-
-    /// A page of keys, with their values or without.
-    pub(crate) fn keys(
-        &self,
-        scope: &Scope,
-        page: &Page,
-        has_values: bool,
-    ) -> Result<Option<KeyPage>, Fault> {
-        self.at_one_moment(|reader| {
-            let Some(row) = reader.scope(scope)? else {
-                return Ok(None);
-            };
-            let columns = if has_values {
-                Entry::COLUMNS
-            } else {
-                "1, 2, 3, 4, 5, 6"
-            };
-            let (from, comparison) = match &page.after {
-                Some(after) if *after >= page.prefix => (after, ">"),
-                Some(_) | None => (&page.prefix, ">="),
-            };
-            let rest = format!(
-                ", key FROM state WHERE scope = ?1 AND key {comparison} ?2 ORDER BY key LIMIT ?3"
-            );
-            let mut statement = reader
-                .connection
-                .prepare_cached(&format!("SELECT {columns}{rest}"))?;
-            let most = page.limit as i64 + 1;
-            let mut rows = statement.query((scope.as_str(), from, most))?;
-            let mut entries = Vec::new();
-            let mut bytes = 0;
-            let mut has_more = false;
-            while let Some(found) = rows.next()? {
-                let key = found.get_ref(6)?.as_str()?;
-                if !key.starts_with(&page.prefix) {
-                    break;
-                }
-                let entry = if has_values {
-                    Some(Entry::read(found, 0, scope.as_str(), key)?.0)
-                } else {
-                    None
-                };
-                bytes += entry.as_ref().map_or(0, |entry| entry.value.len());
-                let is_full = bytes > PAGE_BYTES && !entries.is_empty();
-                if entries.len() == page.limit || is_full {
-                    has_more = true;
-                    break;
-                }
-                entries.push((Key::kept(key), entry));
-            }
-            Ok(Some(KeyPage {
-                sequence: row.sequence,
-                entries,
-                has_more,
-            }))
-        })
     }
 
     /// A page of scopes, and whether there is more.

@@ -9,6 +9,7 @@ use rusqlite::types::ValueRef;
 use rusqlite::{Row, ToSql};
 
 use super::Fault;
+use super::recent::Kept;
 use crate::names::Key;
 use crate::value::Value;
 
@@ -42,6 +43,8 @@ pub(crate) struct ScopeRow {
     pub(crate) sequence: u64,
     /// The last change that the history no longer has.
     pub(crate) floor: u64,
+    /// The table of values has what it is by this change; some of what came later may be missing.
+    pub(crate) folded: u64,
     /// How many keys there are.
     pub(crate) keys: u64,
     /// The sum of their rows' checksums.
@@ -54,7 +57,12 @@ pub(crate) struct ScopeRow {
 
 impl ScopeRow {
     pub(super) const COLUMNS: &str =
-        "number, scope, sequence, floor, keys, digest, created, deleted, checksum, past";
+        "number, scope, sequence, floor, keys, digest, created, deleted, checksum, past, unfolded";
+
+    /// How many of the last changes may be missing in the table of values.
+    pub(super) fn unfolded(&self) -> u64 {
+        self.sequence - self.folded
+    }
 
     pub(super) fn checksum(&self, scope: &str) -> u32 {
         let mut sum = Sum::of("scopes");
@@ -66,9 +74,12 @@ impl ScopeRow {
             .number(self.digest as i64)
             .number(self.created)
             .number(self.is_deleted.into());
-        // Rows of schema 1 are right without it.
+        // Rows of earlier schemas are right without them.
         if self.past > 0 {
             sum.text("past").number(self.past as i64);
+        }
+        if self.unfolded() > 0 {
+            sum.text("unfolded").number(self.unfolded() as i64);
         }
         sum.end()
     }
@@ -84,10 +95,14 @@ impl ScopeRow {
     /// Reads a row of [`Self::COLUMNS`].
     pub(super) fn read(row: &Row<'_>) -> Result<(String, Self), Fault> {
         let scope: String = row.get(1)?;
+        let sequence = unsigned(row, 2)?;
+        let unfolded = unsigned(row, 10)?;
+        let damaged = || Fault::damaged(format!("the row of scope {scope}"));
         let read = Self {
             number: row.get(0)?,
-            sequence: unsigned(row, 2)?,
+            sequence,
             floor: unsigned(row, 3)?,
+            folded: sequence.checked_sub(unfolded).ok_or_else(damaged)?,
             keys: unsigned(row, 4)?,
             digest: unsigned(row, 5)?,
             created: row.get(6)?,
@@ -95,7 +110,7 @@ impl ScopeRow {
             past: unsigned(row, 9)?,
         };
         if row.get::<_, u32>(8)? != read.checksum(&scope) {
-            return Err(Fault::damaged(format!("the row of scope {scope}")));
+            return Err(damaged());
         }
         Ok((scope, read))
     }
@@ -154,6 +169,8 @@ impl Entry {
 pub(super) struct Found {
     pub(super) version: u64,
     pub(super) checksum: u32,
+    /// Whether it expires.
+    pub(super) has_time: bool,
 }
 
 impl Found {
@@ -168,16 +185,21 @@ impl Found {
             ValueRef::Null | ValueRef::Integer(_) | ValueRef::Real(_) | ValueRef::Blob(_) => &[],
         };
         let version = unsigned(row, 2)?;
+        let expires: Option<i64> = row.get(4)?;
         let mut sum = Sum::of("state");
         sum.text(scope).text(key).bytes(content_type).bytes(data);
         sum.number(row.get(1)?)
             .number(version as i64)
-            .number(row.get::<_, Option<i64>>(4)?.unwrap_or(-1));
+            .number(expires.unwrap_or(-1));
         let checksum = sum.end();
         if row.get::<_, u32>(5)? != checksum {
             return Err(Fault::damaged(format!("the value of {scope} {key}")));
         }
-        Ok(Self { version, checksum })
+        Ok(Self {
+            version,
+            checksum,
+            has_time: expires.is_some(),
+        })
     }
 }
 
@@ -257,6 +279,18 @@ impl Change {
         } else {
             -(self.before as i64)
         }
+    }
+
+    /// The value that a change gave its key for good, as its row in the table of values has it.
+    pub(super) fn kept(&self, scope: &str) -> Option<Kept> {
+        let entry = Entry {
+            value: self.value.clone()?,
+            version: self.sequence,
+            timestamp: self.timestamp,
+            expires: None,
+        };
+        let checksum = entry.checksum(scope, self.key.as_ref()?.as_str());
+        Some(Kept { entry, checksum })
     }
 
     /// Writes a row.

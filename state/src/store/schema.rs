@@ -74,6 +74,10 @@ CREATE TABLE answers (
     "
 ALTER TABLE scopes ADD COLUMN past INTEGER NOT NULL DEFAULT 0;
 ",
+    // 3
+    "
+ALTER TABLE scopes ADD COLUMN unfolded INTEGER NOT NULL DEFAULT 0;
+",
 ];
 
 /// The number of this schema.

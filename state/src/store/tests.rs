@@ -13,6 +13,7 @@ use crate::request::{Action, Condition, Edit};
 use crate::value::Value;
 
 mod damage;
+mod folding;
 mod model;
 mod past;
 
@@ -38,6 +39,8 @@ impl Held {
             history_count: 1_000,
             history_age: Duration::from_secs(3_600),
             history_per_key: 0,
+            ahead: 3,
+            rest: Duration::from_millis(1),
             retry_window: Duration::from_secs(600),
             accepts_loss: false,
         };
@@ -55,6 +58,7 @@ impl Held {
             .unwrap()
             .blocking_recv()
             .unwrap()
+            .1
     }
 
     pub(super) fn set(&self, key: &str, value: &str) -> Edited {
@@ -199,8 +203,8 @@ fn a_store_of_an_older_schema_is_brought_to_this_one_and_so_is_a_copy_of_it() {
         held.set("a", &round.to_string());
     }
     held.delete("a");
-    let contents = held.store.read(|reader| reader.contents()).unwrap();
     held.store.close();
+    let contents = held.store.read(|reader| reader.contents()).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let old = folder.path().join("old.db");
     let connection = rusqlite::Connection::open(&old).unwrap();
@@ -260,7 +264,7 @@ fn writes_that_wait_are_committed_together() {
         })
         .collect();
     for answer in answers {
-        answer.blocking_recv().unwrap().unwrap();
+        answer.blocking_recv().unwrap().1.unwrap();
     }
     let totals = held.store.read(|reader| reader.totals()).unwrap();
     assert_eq!(totals.keys, 200);

@@ -2,6 +2,7 @@
 //! after the commit.
 
 mod edits;
+mod folding;
 mod past;
 mod scopes;
 mod statements;
@@ -21,14 +22,16 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
 use super::clock::{Clock, Kept};
-use super::generations::Generations;
 use super::mark::{Identity, Mark, Marked};
-use super::recent::{Recent, Touched};
-use super::row::{Change, Found, ScopeRow, Sum};
+use super::outcome::Outcome;
+use super::recent::Recent;
+use super::row::{Change, ScopeRow, Sum};
 use super::{Fault, Options, Shared};
 use crate::names::Scope;
 use crate::refusal::{Code, Refusal};
 use crate::request::{Write, WriteId};
+use folding::Folding;
+pub(super) use folding::fold_history;
 use statements::Statements;
 
 /// The most writes of a group.
@@ -37,17 +40,23 @@ const GROUP: usize = 1_024;
 const TURN: Duration = Duration::from_millis(100);
 /// How often the rest of the upkeep is done.
 const UPKEEP: Duration = Duration::from_secs(1);
-/// Pages of the WAL beyond which it is brought into the database.
-const WAL_PAGES: i32 = 12_000;
-/// What is kept in memory of keys that were written lately.
-const KNOWN_BYTES: usize = 32 << 20;
+/// Pages of the WAL beyond which it is brought into the database. It begins anew then, and a page that is
+/// written over another one of a file is synced sooner than one that makes the file longer.
+const WAL_PAGES: i32 = 2_048;
 
 /// A write on its way to the writer.
 #[derive(Debug)]
 pub(crate) struct Submission {
     pub(crate) write: Write,
     pub(crate) id: Option<WriteId>,
-    pub(crate) answer: oneshot::Sender<Answer>,
+    pub(crate) answer: oneshot::Sender<(Write, Answer)>,
+}
+
+impl Submission {
+    fn answer(self, answer: Answer) {
+        // Who no longer waits for the answer has it in the history.
+        let _ = self.answer.send((self.write, answer));
+    }
 }
 
 /// What came of a write, told after it is on disk.
@@ -118,8 +127,7 @@ pub(super) struct Writer<'c> {
     clock: Clock,
     row: StoreRow,
     scopes: BTreeMap<Scope, ScopeRow>,
-    /// Of keys that were written lately, what a write has to know, so that it need not look.
-    known: Generations<Found>,
+    folding: Folding,
     next_number: i64,
     /// The first moment at which a value may be due.
     next_due: Option<i64>,
@@ -137,8 +145,10 @@ struct Group {
     /// Scopes as they were before.
     before: BTreeMap<Scope, Option<ScopeRow>>,
     announcements: Vec<Announcement>,
-    /// Values that it has written or taken away, in order.
-    touched: Vec<Touched>,
+    /// What it comes to for values.
+    outcome: Outcome,
+    /// Scopes whose sweep it has ended.
+    swept: Vec<Scope>,
 }
 
 /// The wall clock, the one clock and the clock of `ttl`, as they are for a whole group.
@@ -182,7 +192,7 @@ impl<'c> Writer<'c> {
             clock: Clock::start(kept, now, wall),
             row,
             scopes: BTreeMap::new(),
-            known: Generations::new(KNOWN_BYTES),
+            folding: Folding::default(),
             next_number: 1,
             next_due: None,
             wal_pages,
@@ -211,6 +221,8 @@ impl<'c> Writer<'c> {
             self.turn(std::mem::take(&mut waiting))
                 .map_err(WriterError::Disk)?;
         }
+        let now = self.now();
+        self.fold_the_rest(now).map_err(WriterError::Disk)?;
         self.mark
             .sync()
             .map_err(file_fault)
@@ -226,6 +238,8 @@ impl<'c> Writer<'c> {
         let is_due = self.next_due.is_some_and(|due| due <= now.clock);
         if !group.is_empty() || is_due {
             self.commit_group(group, now)?;
+        } else if self.is_at_rest(now) {
+            self.fold_the_rest(now)?;
         }
         if now.instant.saturating_duration_since(self.last_upkeep) >= UPKEEP {
             self.last_upkeep = now.instant;
@@ -248,8 +262,7 @@ impl<'c> Writer<'c> {
                 self.shared.metrics.committed(size);
                 self.after_commit();
                 for (submission, answer) in group.into_iter().zip(answers) {
-                    // Who no longer waits for the answer has it in the history.
-                    let _ = submission.answer.send(answer);
+                    submission.answer(answer);
                 }
                 Ok(())
             }
@@ -265,7 +278,7 @@ impl<'c> Writer<'c> {
                 self.roll_back()?;
                 self.shared.show_refusing(&fault);
                 for submission in group {
-                    let _ = submission.answer.send(Err(fault.refusal()));
+                    submission.answer(Err(fault.refusal()));
                 }
                 Ok(())
             }
@@ -276,6 +289,7 @@ impl<'c> Writer<'c> {
 
     fn try_group(&mut self, group: &[Submission], now: Now) -> Result<Vec<Answer>, Fault> {
         self.statements.begin.execute([])?;
+        self.fold_some(now)?;
         self.expire_due(now)?;
         let mut answers = Vec::with_capacity(group.len());
         for submission in group {
@@ -287,7 +301,9 @@ impl<'c> Writer<'c> {
     }
 
     fn commit(&mut self) -> Result<(), Fault> {
-        self.recent.begin_commit(&self.group.touched);
+        let outcome = std::mem::take(&mut self.group.outcome);
+        self.folding.last_group = outcome.values.len();
+        self.recent.begin_commit(self.row.commits, outcome);
         self.statements.commit.execute([])?;
         Ok(())
     }
@@ -311,15 +327,7 @@ impl<'c> Writer<'c> {
         match write {
             Write::CreateScope(scope) => self.create_scope(scope, now),
             Write::DeleteScope(scope) => self.delete_scope(scope, now),
-            Write::Edit(edit) => {
-                let edited = self.edit_all(std::slice::from_ref(edit), now)?;
-                Ok(edited
-                    .map(|edited| Written::Edit(edited[0]))
-                    .map_err(|mut refusal| {
-                        refusal.data.remove("index");
-                        refusal
-                    }))
-            }
+            Write::Edit(edit) => Ok(self.edit(edit, now)?.map(Written::Edit)),
             Write::Batch(edits) => Ok(self.edit_all(edits, now)?.map(Written::Batch)),
             Write::DeletePrefix {
                 scope,
@@ -395,7 +403,7 @@ impl<'c> Writer<'c> {
             tracing::warn!(context = "state.mark", %error, "the mark cannot be written");
         }
         let group = std::mem::take(&mut self.group);
-        self.recent.end_commit(group.touched);
+        self.recent.end_commit();
         let scopes = group.before.keys();
         let heads = scopes.filter_map(|scope| Some((scope, self.scopes.get(scope)?)));
         self.shared.show_commit(heads);
@@ -422,9 +430,11 @@ impl<'c> Writer<'c> {
         if !self.connection.is_autocommit() {
             self.connection.execute_batch("ROLLBACK")?;
         }
-        self.recent.end_commit(Vec::new());
-        self.known.forget_all();
-        for (scope, row) in std::mem::take(&mut self.group).before {
+        self.recent.undo_commit();
+        self.folding.give_up_sweep();
+        let Group { before, swept, .. } = std::mem::take(&mut self.group);
+        self.folding.put_back(swept);
+        for (scope, row) in before {
             match row {
                 Some(row) => drop(self.scopes.insert(scope, row)),
                 None => drop(self.scopes.remove(&scope)),

@@ -172,7 +172,8 @@ async fn damage_that_comes_later_is_found_by_the_check_at_intervals() {
     let database = plant.database();
     plant.state.stop().await;
     let bytes = fs::read(&database).unwrap();
-    let needle = b"key/100";
+    // A row of values, and not of their history, has the scope before the key.
+    let needle = b"org.examplekey/100";
     let at = bytes
         .windows(needle.len())
         .position(|window| window == needle)
@@ -181,7 +182,7 @@ async fn damage_that_comes_later_is_found_by_the_check_at_intervals() {
     let verified = plant.done("verify", json!({})).await;
     assert_eq!(verified["keys"], 200);
     let file = fs::OpenOptions::new().write(true).open(&database).unwrap();
-    std::os::unix::fs::FileExt::write_all_at(&file, b"kex", at as u64).unwrap();
+    std::os::unix::fs::FileExt::write_all_at(&file, b"org.examplekex", at as u64).unwrap();
     // Reads of a moment later begin with what is on disk.
     plant.set("key/000", 1).await;
     // It may be counted more than once by then.

@@ -27,8 +27,15 @@ enum Step {
     },
     DeleteScope,
     CreateScope,
+    /// Gives a key a time that does not pass here, or takes it away.
+    Touch {
+        key: u8,
+        has_time: bool,
+    },
     Reopen,
     Restore,
+    /// Goes on with a copy, as it is when the power fails.
+    Copy,
 }
 
 /// A condition that may hold or not.
@@ -141,8 +148,10 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         2 => (0_u8..3, 1_u8..4).prop_map(|(prefix, limit)| Step::DeletePrefix { prefix, limit }),
         1 => Just(Step::DeleteScope),
         1 => Just(Step::CreateScope),
+        2 => (0_u8..12, any::<bool>()).prop_map(|(key, has_time)| Step::Touch { key, has_time }),
         1 => Just(Step::Reopen),
         1 => Just(Step::Restore),
+        1 => Just(Step::Copy),
     ];
     proptest::collection::vec(step, 1..60)
 }
@@ -227,6 +236,14 @@ fn play(held: &mut Held, model: &mut Model, step: &Step) {
             model.exists = true;
             return;
         }
+        Step::Touch { key, has_time } => {
+            let mut edit = set(&name(*key), "0", Condition::None);
+            let ttl = has_time.then_some(Duration::from_secs(3_600));
+            edit.action = Action::Touch { ttl };
+            let answer = held.write(Write::Edit(edit));
+            assert_eq!(answer.is_ok(), model.version(&name(*key)) > 0);
+            return;
+        }
         Step::Reopen => {
             held.reopen(|_| {});
             return;
@@ -235,6 +252,17 @@ fn play(held: &mut Held, model: &mut Model, step: &Step) {
             held.restore();
             model.sequence += if model.sequence > 0 { 1 << 34 } else { 0 };
             model.is_restored = true;
+            return;
+        }
+        Step::Copy => {
+            let copy = beside(&held.options.database, "-next");
+            let copied = held
+                .store
+                .read(|reader| Ok(reader.copy(&copy, &mut |_, _| true)));
+            copied.unwrap().unwrap();
+            held.store.close();
+            held.options.database = copy;
+            held.store = open(&held.options).unwrap();
             return;
         }
     };
@@ -248,25 +276,61 @@ fn play(held: &mut Held, model: &mut Model, step: &Step) {
 }
 
 fn compare(held: &Held, model: &Model) {
+    compare_pages(held, model, 100);
+    compare_pages(held, model, 2);
     let scope = Scope::parse(SCOPE).unwrap();
-    let page = Page {
-        prefix: String::new(),
-        after: None,
-        limit: 100,
-    };
-    let listed = held
-        .store
-        .read(|reader| reader.keys(&scope, &page, true))
-        .unwrap();
-    assert_eq!(listed.is_some(), model.exists);
-    let Some(listed) = listed else { return };
-    assert_eq!(listed.sequence, model.sequence);
-    let found = listed.entries.into_iter().map(|(key, entry)| {
-        let entry = entry.unwrap();
-        let value = String::from_utf8(entry.value.data().to_vec()).unwrap();
-        (key.to_string(), (entry.version, value))
-    });
-    assert_eq!(found.collect::<BTreeMap<_, _>>(), model.values);
+    for key in (0..12).map(name) {
+        let found = held
+            .store
+            .value_or_scope(&scope, &Key::parse(&key).unwrap())
+            .unwrap();
+        let found = found.map(|entry| (entry.version, text(&entry)));
+        match model.values.get(&key) {
+            Some(value) => assert_eq!(found.as_ref(), Ok(value)),
+            None => assert_eq!(found.unwrap_err().is_some(), model.exists),
+        }
+    }
+}
+
+fn text(entry: &Entry) -> String {
+    String::from_utf8(entry.value.data().to_vec()).unwrap()
+}
+
+/// Compares all keys, so many at a time.
+fn compare_pages(held: &Held, model: &Model, limit: usize) {
+    let scope = Scope::parse(SCOPE).unwrap();
+    let mut found = BTreeMap::new();
+    let mut after = None;
+    loop {
+        let page = Page {
+            prefix: String::new(),
+            after: after.take(),
+            limit,
+        };
+        let read = |has_values| {
+            let listed = held
+                .store
+                .read(|reader| reader.keys(&scope, &page, has_values));
+            listed.unwrap()
+        };
+        let listed = read(true);
+        assert_eq!(listed.is_some(), model.exists);
+        let Some(listed) = listed else { return };
+        assert_eq!(listed.sequence, model.sequence);
+        let keys = listed.entries.iter().map(|(key, _)| key.clone());
+        let names = read(false).unwrap();
+        assert!(keys.eq(names.entries.into_iter().map(|(key, _)| key)));
+        assert_eq!(names.has_more, listed.has_more);
+        after = listed.entries.last().map(|(key, _)| key.to_string());
+        for (key, entry) in listed.entries {
+            let entry = entry.unwrap();
+            found.insert(key.to_string(), (entry.version, text(&entry)));
+        }
+        if !listed.has_more {
+            break;
+        }
+    }
+    assert_eq!(found, model.values);
 }
 
 /// That the history of each key is a chain from the newest change on, of what the log has and of the newest

@@ -8,10 +8,23 @@ use crate::refusal::{Code, Refusal};
 use crate::request::{Action, Condition, DELETED_KEYS, Edit};
 use crate::store::Fault;
 use crate::store::clock::signed;
-use crate::store::recent::Touched;
-use crate::store::row::{Change, Entry, Event, Found, Stored};
+use crate::store::outcome::Written as WrittenValue;
+use crate::store::place::At;
+use crate::store::recent::Kept;
+use crate::store::row::{Change, Entry, Event, Found};
 
 impl Writer<'_> {
+    pub(super) fn edit(&mut self, edit: &Edit, now: Now) -> Result<Result<Edited, Refusal>, Fault> {
+        let present = match self.look(edit)? {
+            Ok(present) => present,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        if let Err(refusal) = self.make_missing_scopes(std::slice::from_ref(edit), now)? {
+            return Ok(Err(refusal));
+        }
+        self.make(edit, present, 0, now).map(Ok)
+    }
+
     /// Does all edits, or none of them.
     pub(super) fn edit_all(
         &mut self,
@@ -30,15 +43,11 @@ impl Writer<'_> {
         }
         let mut edited = Vec::with_capacity(edits.len());
         for (index, (edit, present)) in edits.iter().zip(&found).enumerate() {
-            let more = if edits.len() == 1 {
-                0
-            } else {
-                let rest = edits[index + 1..].iter().zip(&found[index + 1..]);
-                let logged = rest.filter(|(other, present)| {
-                    other.scope == edit.scope && is_logged(other, present.is_some())
-                });
-                u32::try_from(logged.count()).unwrap_or(u32::MAX)
-            };
+            let rest = edits[index + 1..].iter().zip(&found[index + 1..]);
+            let logged = rest.filter(|(other, present)| {
+                other.scope == edit.scope && is_logged(other, present.is_some())
+            });
+            let more = u32::try_from(logged.count()).unwrap_or(u32::MAX);
             edited.push(self.make(edit, *present, more, now)?);
         }
         Ok(Ok(edited))
@@ -95,7 +104,11 @@ impl Writer<'_> {
     }
 
     fn find(&mut self, scope: &Scope, key: &Key) -> Result<Option<Found>, Fault> {
-        if let Some(found) = self.known.find(scope, key) {
+        let at = At { scope, key };
+        if let Some(written) = self.group.outcome.find(at) {
+            return Ok(written.map(|written| written.kept.found()));
+        }
+        if let Some(found) = self.recent.present(at) {
             return Ok(Some(found));
         }
         let (scope, key) = (scope.as_str(), key.as_str());
@@ -121,8 +134,9 @@ impl Writer<'_> {
                     Some(found) => found.version,
                     None => self.exhume(&edit.scope, &edit.key)?,
                 };
+                let is_folded = !self.may_be_ahead(value, expires, present);
                 let change = Change {
-                    sequence: self.next_sequence(&edit.scope)?,
+                    sequence: self.next_sequence(&edit.scope, !is_folded)?,
                     event: Event::Set,
                     key: Some(edit.key.clone()),
                     value: Some(value.clone()),
@@ -131,7 +145,13 @@ impl Writer<'_> {
                     before,
                     more,
                 };
-                self.put(&edit.scope, &edit.key, &change, expires, present)?;
+                let entry = Entry {
+                    value: value.clone(),
+                    version: change.sequence,
+                    timestamp: change.timestamp,
+                    expires,
+                };
+                self.put(&edit.scope, &edit.key, entry, present, is_folded)?;
                 let version = change.sequence;
                 self.log(&edit.scope, change)?;
                 Ok(Edited { version, previous })
@@ -170,45 +190,27 @@ impl Writer<'_> {
         Ok(version.map_or(0, |version| version as u64))
     }
 
-    /// Writes the row of a value.
+    /// Gives a key a value: in the table, or ahead of it.
     fn put(
         &mut self,
         scope: &Scope,
         key: &Key,
-        change: &Change,
-        expires: Option<i64>,
+        entry: Entry,
         present: Option<Found>,
+        is_folded: bool,
     ) -> Result<(), Fault> {
-        let Some(value) = &change.value else {
-            return Ok(());
-        };
-        let entry = Entry {
-            value: value.clone(),
-            version: change.sequence,
-            timestamp: change.timestamp,
-            expires,
-        };
         let checksum = entry.checksum(scope.as_str(), key.as_str());
-        let statement = match present {
-            Some(_) => &mut self.statements.update,
-            None => &mut self.statements.insert,
-        };
-        statement.execute((
-            scope.as_str(),
-            key.as_str(),
-            Stored(value),
-            entry.timestamp,
-            entry.version as i64,
-            value.content_type(),
-            expires,
-            checksum,
-        ))?;
-        self.expect_due(expires);
+        let kept = Kept { entry, checksum };
+        if is_folded {
+            self.write_row(At { scope, key }, &kept)?;
+            self.expect_due(kept.entry.expires);
+        } else {
+            self.folding.expect(scope);
+        }
         self.account(scope, present, Some(checksum));
-        let version = entry.version;
-        self.known.put(scope, key, Found { version, checksum }, 0);
-        let touched = Touched::Written(scope.clone(), key.clone(), entry);
-        self.group.touched.push(touched);
+        let written = WrittenValue { kept, is_folded };
+        let place = At { scope, key }.to_place();
+        self.group.outcome.write(place, written);
         Ok(())
     }
 
@@ -222,7 +224,7 @@ impl Writer<'_> {
         more: u32,
         now: Now,
     ) -> Result<u64, Fault> {
-        let sequence = self.next_sequence(scope)?;
+        let sequence = self.next_sequence(scope, false)?;
         self.statements
             .delete
             .execute((scope.as_str(), key.as_str()))?;
@@ -230,9 +232,7 @@ impl Writer<'_> {
             .bury
             .execute((scope.as_str(), key.as_str(), sequence as i64))?;
         self.account(scope, Some(found), None);
-        self.known.forget(scope, key);
-        let touched = Touched::Gone(scope.clone(), key.clone());
-        self.group.touched.push(touched);
+        self.group.outcome.remove(At { scope, key }.to_place());
         let change = Change {
             sequence,
             event,
@@ -254,25 +254,28 @@ impl Writer<'_> {
         present: Option<Found>,
         expires: Option<i64>,
     ) -> Result<(), Fault> {
-        let names = (scope.as_str(), key.as_str());
-        let mut rows = self.statements.entry.query(names)?;
-        let Some(row) = rows.next()? else {
+        let Some(mut entry) = self.entry(scope, key)? else {
             return Ok(());
         };
-        let (mut entry, _) = Entry::read(row, 0, names.0, names.1)?;
-        drop(rows);
         entry.expires = expires;
-        let checksum = entry.checksum(names.0, names.1);
-        self.statements
-            .touch
-            .execute((names.0, names.1, expires, checksum))?;
-        self.expect_due(expires);
-        self.account(scope, present, Some(checksum));
-        let version = entry.version;
-        self.known.put(scope, key, Found { version, checksum }, 0);
-        let touched = Touched::Written(scope.clone(), key.clone(), entry);
-        self.group.touched.push(touched);
-        Ok(())
+        self.put(scope, key, entry, present, true)
+    }
+
+    /// The value of a key, as the group has left it so far.
+    fn entry(&mut self, scope: &Scope, key: &Key) -> Result<Option<Entry>, Fault> {
+        let at = At { scope, key };
+        if let Some(written) = self.group.outcome.find(at) {
+            return Ok(written.map(|written| written.kept.entry.clone()));
+        }
+        if let Some(kept) = self.recent.ahead(at) {
+            return Ok(Some(kept.entry));
+        }
+        let (scope, key) = (scope.as_str(), key.as_str());
+        let mut rows = self.statements.find.query((scope, key))?;
+        match rows.next()? {
+            Some(row) => Entry::read(row, 0, scope, key).map(|(entry, _)| Some(entry)),
+            None => Ok(None),
+        }
     }
 
     /// Adds a change to the history, and to what is announced after the commit.
@@ -304,6 +307,7 @@ impl Writer<'_> {
         if self.live_scope(scope).is_none() {
             return Ok(Err(no_scope(scope)));
         }
+        self.fold_scope(scope)?;
         let mut keys = self.first_keys(scope, prefix, limit.min(DELETED_KEYS) + 1)?;
         let has_more = keys.len() > limit;
         keys.truncate(limit);

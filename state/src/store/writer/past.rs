@@ -15,6 +15,7 @@ use super::{Now, Writer};
 use crate::names::{Key, Scope};
 use crate::store::Fault;
 use crate::store::clock::signed;
+use crate::store::place::At;
 use crate::store::row::{ScopeRow, change_id, scope_of, sequence_of};
 
 /// Changes of the past that are to go.
@@ -49,12 +50,13 @@ struct Leaving {
 impl Writer<'_> {
     /// Raises the floor of a scope to a sequence. The newest changes of each key stay.
     pub(super) fn shorten(&mut self, scope: &Scope, floor: u64, now: Now) -> Result<(), Fault> {
-        let Some(row) = self.scopes.get(scope).cloned() else {
-            return Ok(());
-        };
         if self.options.history_per_key == 0 {
             return self.forget_up_to(scope, floor);
         }
+        self.fold_up_to(scope, floor)?;
+        let Some(row) = self.scopes.get(scope).cloned() else {
+            return Ok(());
+        };
         let leaving = self.leaving(&row, floor)?;
         let mut kept = Vec::new();
         let mut surplus = Vec::new();
@@ -123,7 +125,12 @@ impl Writer<'_> {
 
     /// The newest change of a key; 0: nothing is known of it.
     fn head(&self, scope: &Scope, key: &Key) -> Result<u64, Fault> {
-        if let Some(found) = self.known.peek(scope, key) {
+        let at = At { scope, key };
+        let present = match self.group.outcome.find(at) {
+            Some(written) => written.map(|written| written.kept.found()),
+            None => self.recent.present(at),
+        };
+        if let Some(found) = present {
             return Ok(found.version);
         }
         for table in ["state", "deleted"] {

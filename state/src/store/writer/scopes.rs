@@ -6,7 +6,6 @@ use crate::names::Scope;
 use crate::refusal::{Code, Refusal};
 use crate::request::{Action, DELETED_KEYS, Edit};
 use crate::store::Fault;
-use crate::store::recent::Touched;
 use crate::store::row::{Change, Event, Found, LAST_SCOPE, LAST_SEQUENCE, ScopeRow, change_id};
 
 impl Writer<'_> {
@@ -41,11 +40,15 @@ impl Writer<'_> {
         Some(row)
     }
 
-    pub(super) fn next_sequence(&mut self, scope: &Scope) -> Result<u64, Fault> {
+    /// The sequence of the next change. It is ahead of the table of values, or that has what it is.
+    pub(super) fn next_sequence(&mut self, scope: &Scope, is_ahead: bool) -> Result<u64, Fault> {
         let row = self
             .change_scope(scope)
             .filter(|row| row.sequence < LAST_SEQUENCE)
             .ok_or_else(|| Fault::damaged(format!("the sequence of {scope}")))?;
+        if row.folded == row.sequence && !is_ahead {
+            row.folded += 1;
+        }
         row.sequence += 1;
         Ok(row.sequence)
     }
@@ -141,6 +144,7 @@ impl Writer<'_> {
                     number,
                     sequence: 0,
                     floor: 0,
+                    folded: 0,
                     keys: 0,
                     digest: 0,
                     created: timestamp,
@@ -180,11 +184,11 @@ impl Writer<'_> {
                 .prepare_cached(&sql)?
                 .execute([scope.as_str()])?;
         }
-        self.known.forget_scope(scope);
-        self.group.touched.push(Touched::ScopeGone(scope.clone()));
+        self.group.outcome.remove_scope(scope);
         let sequence = self.log_scope(scope, Event::DeleteScope, timestamp)?;
         if let Some(row) = self.change_scope(scope) {
             row.is_deleted = true;
+            row.folded = row.sequence;
             row.keys = 0;
             row.digest = 0;
         }
@@ -194,7 +198,7 @@ impl Writer<'_> {
     }
 
     fn log_scope(&mut self, scope: &Scope, event: Event, timestamp: i64) -> Result<u64, Fault> {
-        let sequence = self.next_sequence(scope)?;
+        let sequence = self.next_sequence(scope, false)?;
         let change = Change {
             sequence,
             event,
@@ -226,6 +230,7 @@ impl Writer<'_> {
                 row.is_deleted,
                 row.checksum(scope.as_str()),
                 row.past as i64,
+                row.unfolded() as i64,
             ))?;
         }
         Ok(())

@@ -4,14 +4,18 @@ use rusqlite::{Connection, Statement};
 
 use crate::store::row::{Change, Entry};
 
+/// Writes the row of a value: scope, key, [`Entry::COLUMNS`].
+pub(super) const PUT: &str = "INSERT INTO state
+     (scope, key, value, timestamp, version, content_type, expires, checksum)
+     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
+     ON CONFLICT (scope, key) DO UPDATE SET value = ?3, timestamp = ?4, version = ?5,
+     content_type = ?6, expires = ?7, checksum = ?8";
+
 pub(super) struct Statements<'c> {
     pub(super) begin: Statement<'c>,
     pub(super) commit: Statement<'c>,
     pub(super) find: Statement<'c>,
-    pub(super) insert: Statement<'c>,
-    pub(super) update: Statement<'c>,
-    pub(super) entry: Statement<'c>,
-    pub(super) touch: Statement<'c>,
+    pub(super) put: Statement<'c>,
     pub(super) delete: Statement<'c>,
     pub(super) log: Statement<'c>,
     pub(super) bury: Statement<'c>,
@@ -32,19 +36,7 @@ impl<'c> Statements<'c> {
             find: prepare(&format!(
                 "SELECT {columns} FROM state WHERE scope = ?1 AND key = ?2"
             ))?,
-            insert: prepare(&format!(
-                "INSERT INTO state ({columns}, scope, key) VALUES (?3, ?4, ?5, ?6, ?7, ?8, ?1, ?2)"
-            ))?,
-            update: prepare(
-                "UPDATE state SET value = ?3, timestamp = ?4, version = ?5, content_type = ?6,
-                 expires = ?7, checksum = ?8 WHERE scope = ?1 AND key = ?2",
-            )?,
-            entry: prepare(&format!(
-                "SELECT {columns} FROM state WHERE scope = ?1 AND key = ?2"
-            ))?,
-            touch: prepare(
-                "UPDATE state SET expires = ?3, checksum = ?4 WHERE scope = ?1 AND key = ?2",
-            )?,
+            put: prepare(PUT)?,
             delete: prepare("DELETE FROM state WHERE scope = ?1 AND key = ?2")?,
             log: prepare(&format!(
                 "INSERT INTO changes ({}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
@@ -54,9 +46,9 @@ impl<'c> Statements<'c> {
             exhume: prepare("DELETE FROM deleted WHERE scope = ?1 AND key = ?2 RETURNING version")?,
             scope: prepare(
                 "INSERT INTO scopes (number, scope, sequence, floor, keys, digest, created, deleted,
-                 checksum, past) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
+                 checksum, past, unfolded) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
                  ON CONFLICT (number) DO UPDATE SET sequence = ?3, floor = ?4, keys = ?5, digest = ?6,
-                 created = ?7, deleted = ?8, checksum = ?9, past = ?10",
+                 created = ?7, deleted = ?8, checksum = ?9, past = ?10, unfolded = ?11",
             )?,
             store: prepare(
                 "UPDATE store SET commits = ?1, stamp = ?2, clock = ?3, wall = ?4, checksum = ?5

@@ -97,9 +97,17 @@ impl Writer<'_> {
             self.pass_surplus(&surplus);
             return Ok(());
         }
-        match self.forget(&to_forget, &surplus, has_answers, now) {
+        let outcome = self.forget(&to_forget, &surplus, has_answers, now);
+        if outcome.is_ok() {
+            self.pass_surplus(&surplus);
+        }
+        self.end_upkeep(outcome)
+    }
+
+    /// Ends a group that nobody waits for.
+    pub(super) fn end_upkeep(&mut self, outcome: Result<(), Fault>) -> Result<(), Fault> {
+        match outcome {
             Ok(()) => {
-                self.pass_surplus(&surplus);
                 self.after_commit();
                 Ok(())
             }
@@ -128,8 +136,7 @@ impl Writer<'_> {
             self.forget_answers(now)?;
         }
         self.end_group(now)?;
-        self.commit()?;
-        Ok(())
+        self.commit()
     }
 
     /// The scopes that this round of the upkeep looks at.
@@ -177,6 +184,7 @@ impl Writer<'_> {
 
     /// Forgets the changes of a scope from its floor up to a sequence.
     pub(super) fn forget_up_to(&mut self, scope: &Scope, floor: u64) -> Result<(), Fault> {
+        self.fold_up_to(scope, floor)?;
         let Some(row) = self.change_scope(scope) else {
             return Ok(());
         };

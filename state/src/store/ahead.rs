@@ -1,0 +1,76 @@
+//! Values that the history has and the table of values has not yet.
+
+use super::place::{At, Place, Places};
+use super::recent::Kept;
+use crate::names::Scope;
+
+/// What keeping a value takes beside it, about.
+const SLOT_BYTES: usize = 192;
+
+/// Values by scope and key, to be written into the table.
+#[derive(Debug, Default)]
+pub(super) struct Ahead {
+    places: Places<Kept>,
+    bytes: usize,
+}
+
+impl Ahead {
+    /// How many there are.
+    pub(super) fn count(&self) -> usize {
+        self.places.len()
+    }
+
+    /// What they take in memory, about.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    pub(super) fn find(&self, at: At<'_>) -> Option<&Kept> {
+        self.places.get(&at)
+    }
+
+    /// Puts a value in; says whether there was none of its key.
+    pub(super) fn put(&mut self, place: Place, kept: Kept) -> bool {
+        let key_bytes = place.key.as_str().len();
+        self.bytes += size(key_bytes, &kept);
+        let before = self.places.insert(place, kept);
+        if let Some(before) = &before {
+            self.bytes -= size(key_bytes, before);
+        }
+        before.is_none()
+    }
+
+    pub(super) fn take(&mut self, at: At<'_>) -> Option<Kept> {
+        let kept = self.places.remove(&at)?;
+        self.bytes -= size(at.key.as_str().len(), &kept);
+        Some(kept)
+    }
+
+    /// Takes out a value, unless its key was given another one since.
+    pub(super) fn take_version(&mut self, at: At<'_>, version: u64) -> Option<Kept> {
+        let found = self.find(at)?;
+        (found.entry.version == version)
+            .then(|| self.take(at))
+            .flatten()
+    }
+
+    /// Takes out all values of a scope.
+    pub(super) fn take_scope(&mut self, scope: &Scope) -> Vec<(Place, Kept)> {
+        let of_scope = self.places.extract_if(|place, _| place.scope == *scope);
+        let taken: Vec<_> = of_scope.collect();
+        let sizes = taken
+            .iter()
+            .map(|(place, kept)| size(place.key.as_str().len(), kept));
+        self.bytes -= sizes.sum::<usize>();
+        taken
+    }
+
+    /// Every value, in no order.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&Place, &Kept)> {
+        self.places.iter()
+    }
+}
+
+fn size(key_bytes: usize, kept: &Kept) -> usize {
+    SLOT_BYTES + key_bytes + kept.entry.value.len()
+}

@@ -1,0 +1,151 @@
+//! The table of values, which follows the history.
+
+use std::thread;
+
+use super::*;
+
+fn scope() -> Scope {
+    Scope::parse(SCOPE).unwrap()
+}
+
+fn key(key: &str) -> Key {
+    Key::parse(key).unwrap()
+}
+
+fn text(entry: &Entry) -> &str {
+    std::str::from_utf8(entry.value.data()).unwrap()
+}
+
+/// What the table has, whatever is ahead of it.
+fn in_the_table(store: &Store, name: &str) -> Option<Entry> {
+    store
+        .read(|reader| reader.value(&scope(), &key(name)))
+        .unwrap()
+}
+
+fn told(store: &Store, name: &str) -> Entry {
+    store
+        .value_or_scope(&scope(), &key(name))
+        .unwrap()
+        .expect("it has a value")
+}
+
+/// A copy as it is when the process is killed.
+fn copy(held: &Held) -> Options {
+    let database = beside(&held.options.database, "-copy");
+    let copied = held
+        .store
+        .read(|reader| Ok(reader.copy(&database, &mut |_, _| true)));
+    copied.unwrap().unwrap();
+    Options {
+        database,
+        ..held.options.clone()
+    }
+}
+
+/// A store in which values stay ahead of the table.
+fn ahead() -> Held {
+    Held::with(stay_ahead)
+}
+
+fn stay_ahead(options: &mut Options) {
+    options.ahead = 10_000;
+    options.rest = Duration::from_secs(3_600);
+}
+
+fn set_all(held: &Held, names: impl Iterator<Item = String>) {
+    let answers: Vec<_> = names
+        .map(|name| {
+            let edit = set(&name, "1", Condition::None);
+            held.store.submit(Write::Edit(edit), None).unwrap()
+        })
+        .collect();
+    for answer in answers {
+        answer.blocking_recv().unwrap().1.unwrap();
+    }
+}
+
+#[test]
+fn a_value_comes_into_the_table_when_nobody_waits() {
+    let held = Held::with(|options| options.ahead = 10_000);
+    held.set("a", "1");
+    held.set("a", "2");
+    assert_eq!(text(&told(&held.store, "a")), "2");
+    while in_the_table(&held.store, "a").is_none() {
+        thread::yield_now();
+    }
+    assert_eq!(in_the_table(&held.store, "a"), Some(told(&held.store, "a")));
+    held.store.check(&mut |_, _| true).unwrap();
+}
+
+#[test]
+fn what_has_a_time_is_in_the_table_at_once() {
+    let held = ahead();
+    let mut timed = set("a", "1", Condition::None);
+    if let Action::Set { ttl, .. } = &mut timed.action {
+        *ttl = Some(Duration::from_secs(60));
+    }
+    held.write(Write::Edit(timed)).unwrap();
+    assert!(in_the_table(&held.store, "a").unwrap().expires.is_some());
+    // So is what takes its place: nothing is to expire that is no longer there.
+    held.set("a", "2");
+    assert_eq!(in_the_table(&held.store, "a").unwrap().expires, None);
+}
+
+#[test]
+fn what_a_copy_has_in_its_history_only_is_in_the_table_of_the_store_that_opens_it() {
+    let held = ahead();
+    set_all(&held, (0..500).map(|it| format!("key/{it}")));
+    held.set("key/7", "2");
+    let mut delete = set("key/8", "0", Condition::None);
+    delete.action = Action::Delete;
+    held.write(Write::Edit(delete)).unwrap();
+    let options = copy(&held);
+    let reader = Reader::open(&options.database, true).unwrap();
+    let totals = held.store.read(|reader| reader.totals()).unwrap();
+    let row = reader.scope(&scope()).unwrap().unwrap();
+    assert_eq!(row.unfolded(), row.sequence - 1, "all but the scope itself");
+    assert_eq!(in_the_table(&held.store, "key/7"), None);
+    drop(reader);
+    let store = open(&options).unwrap();
+    assert_eq!(text(&in_the_table(&store, "key/7").unwrap()), "2");
+    assert_eq!(in_the_table(&store, "key/8"), None);
+    let row = store.read(|reader| reader.scope(&scope())).unwrap();
+    assert_eq!(row.unwrap().unfolded(), 0);
+    assert_eq!(store.read(|reader| reader.totals()).unwrap().keys, 499);
+    assert_eq!(totals.keys, 499);
+    let checked = store.check(&mut |_, _| true).unwrap();
+    assert_eq!(checked.keys, 499);
+}
+
+#[test]
+fn a_history_that_is_shortened_takes_nothing_that_the_table_has_not() {
+    let held = Held::with(|options| {
+        stay_ahead(options);
+        options.history_count = 0;
+    });
+    set_all(&held, (0..3_000).map(|it| format!("key/{}", it % 1_500)));
+    let row = held.store.read(|reader| reader.scope(&scope())).unwrap();
+    let row = row.unwrap();
+    assert!(row.floor > 0 && row.folded >= row.floor, "{row:?}");
+    let store = open(&copy(&held)).unwrap();
+    let checked = store.check(&mut |_, _| true).unwrap();
+    assert_eq!(checked.keys, 1_500);
+}
+
+#[test]
+fn a_damaged_change_that_the_table_has_not_keeps_the_store_closed() {
+    let held = ahead();
+    set_all(&held, (0..200).map(|it| format!("key/{it}")));
+    let options = copy(&held);
+    let connection = rusqlite::Connection::open(&options.database).unwrap();
+    let changed = connection
+        .execute(
+            "UPDATE changes SET value = '3' WHERE id = (SELECT max(id) FROM changes)",
+            [],
+        )
+        .unwrap();
+    assert_eq!(changed, 1);
+    drop(connection);
+    assert!(matches!(open(&options), Err(OpenError::Damaged { .. })));
+}
