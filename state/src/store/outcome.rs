@@ -28,6 +28,14 @@ pub(super) struct Written {
 }
 
 impl Outcome {
+    /// With room for so many values.
+    pub(super) fn with_capacity(values: usize) -> Self {
+        Self {
+            values: Places::with_capacity(values),
+            ..Self::default()
+        }
+    }
+
     /// What becomes of a key, if anything; inside: its value, if it has one.
     pub(super) fn find(&self, at: At<'_>) -> Option<Option<&Written>> {
         match self.values.get(&at) {

@@ -163,13 +163,17 @@ impl Recent {
     }
 
     /// Those of these whose values are still ahead, with their values.
-    pub(super) fn still_ahead(&self, places: impl Iterator<Item = Place>) -> Vec<(Place, Kept)> {
+    pub(super) fn still_ahead(
+        &self,
+        places: impl ExactSizeIterator<Item = Place>,
+    ) -> Vec<(Place, Kept)> {
+        let mut ahead = Vec::with_capacity(places.len());
         let held = self.held();
-        let ahead = places.filter_map(|place| {
+        ahead.extend(places.filter_map(|place| {
             let kept = held.ahead.find(place.at())?.clone();
             Some((place, kept))
-        });
-        ahead.collect()
+        }));
+        ahead
     }
 
     /// The values of a scope that are ahead.

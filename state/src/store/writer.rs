@@ -10,6 +10,7 @@ mod upkeep;
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::mem;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
@@ -218,7 +219,9 @@ impl<'c> Writer<'c> {
                 Err(RecvTimeoutError::Disconnected) => break,
             }
             waiting.extend(submissions.try_iter().take(GROUP - waiting.len()));
-            self.turn(std::mem::take(&mut waiting))
+            // The next group will be about as large.
+            let next = Vec::with_capacity(waiting.len());
+            self.turn(mem::replace(&mut waiting, next))
                 .map_err(WriterError::Disk)?;
         }
         let now = self.now();
@@ -301,7 +304,7 @@ impl<'c> Writer<'c> {
     }
 
     fn commit(&mut self) -> Result<(), Fault> {
-        let outcome = std::mem::take(&mut self.group.outcome);
+        let outcome = mem::take(&mut self.group.outcome);
         self.folding.last_group = outcome.values.len();
         self.recent.begin_commit(self.row.commits, outcome);
         self.statements.commit.execute([])?;
@@ -402,7 +405,7 @@ impl<'c> Writer<'c> {
             // It is behind from here on, which makes it see less.
             tracing::warn!(context = "state.mark", %error, "the mark cannot be written");
         }
-        let group = std::mem::take(&mut self.group);
+        let group = self.next_group();
         self.recent.end_commit();
         let scopes = group.before.keys();
         let heads = scopes.filter_map(|scope| Some((scope, self.scopes.get(scope)?)));
@@ -425,6 +428,17 @@ impl<'c> Writer<'c> {
         }
     }
 
+    /// Takes the present group, in whose place comes one that may be as large.
+    fn next_group(&mut self) -> Group {
+        let size = self.folding.last_group;
+        let next = Group {
+            announcements: Vec::with_capacity(size),
+            outcome: Outcome::with_capacity(size),
+            ..Group::default()
+        };
+        mem::replace(&mut self.group, next)
+    }
+
     /// Undoes the present group, in the tables and here.
     fn roll_back(&mut self) -> Result<(), Fault> {
         if !self.connection.is_autocommit() {
@@ -432,7 +446,7 @@ impl<'c> Writer<'c> {
         }
         self.recent.undo_commit();
         self.folding.give_up_sweep();
-        let Group { before, swept, .. } = std::mem::take(&mut self.group);
+        let Group { before, swept, .. } = self.next_group();
         self.folding.put_back(swept);
         for (scope, row) in before {
             match row {
