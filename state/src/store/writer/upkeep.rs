@@ -83,6 +83,15 @@ impl Writer<'_> {
 
     /// Forgets what is too old. A group of its own, when there is anything.
     pub(super) fn keep_up(&mut self, now: Now) -> Result<(), Fault> {
+        match self.forget_what_is_due(now) {
+            Ok(true) => self.end_upkeep(Ok(())),
+            Ok(false) => Ok(()),
+            Err(fault) => self.end_upkeep(Err(fault)),
+        }
+    }
+
+    /// Says whether there was anything, which has been committed then.
+    fn forget_what_is_due(&mut self, now: Now) -> Result<bool, Fault> {
         let round = self.next_round();
         let surplus = self.find_surplus(&round, now)?;
         let mut to_forget = Vec::new();
@@ -93,15 +102,12 @@ impl Writer<'_> {
         }
         let has_answers = self.has_old_answers(now)?;
         let is_refusing = self.shared.is_refusing();
-        if to_forget.is_empty() && surplus.is_empty() && !has_answers && !is_refusing {
-            self.pass_surplus(&surplus);
-            return Ok(());
+        let is_due = !to_forget.is_empty() || !surplus.is_empty() || has_answers || is_refusing;
+        if is_due {
+            self.forget(&to_forget, &surplus, has_answers, now)?;
         }
-        let outcome = self.forget(&to_forget, &surplus, has_answers, now);
-        if outcome.is_ok() {
-            self.pass_surplus(&surplus);
-        }
-        self.end_upkeep(outcome)
+        self.pass_surplus(&surplus);
+        Ok(is_due)
     }
 
     /// Ends a group that nobody waits for.
