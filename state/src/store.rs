@@ -92,7 +92,7 @@ use tokio::sync::oneshot;
 
 use crate::names::{Key, Scope};
 use crate::refusal::{Code, Refusal};
-use crate::request::{Write, WriteId};
+use crate::request::{Page, Write, WriteId};
 
 pub(crate) use backup::{Contents, begin_anew, files_of, install, origin, sync_folder};
 pub(crate) use check::{CheckError, Checked};
@@ -100,7 +100,7 @@ pub use fault::Fault;
 pub(crate) use lock::Lock;
 pub(crate) use mark::Identity;
 pub use open::OpenError;
-pub(crate) use reader::Reader;
+pub(crate) use reader::{KeyPage, Reader};
 pub(crate) use row::{Change, Entry, ScopeRow};
 pub(crate) use shared::{Condition, Shared};
 pub(crate) use writer::{Announcement, Answer, Edited, Submission, WriterError, Written};
@@ -217,6 +217,29 @@ impl Store {
                 })
             }),
         }
+    }
+
+    /// A page of keys, with their values or without.
+    pub(crate) fn keys(
+        &self,
+        scope: &Scope,
+        page: &Page,
+        has_values: bool,
+    ) -> Result<Option<KeyPage>, Fault> {
+        let ahead = self.recent.first_ahead(scope, page.range());
+        self.read(|reader| reader.keys(scope, page, has_values, ahead))
+    }
+
+    /// What happened to a key before a sequence, the newest first, and whether there is more.
+    pub(crate) fn history(
+        &self,
+        scope: &Scope,
+        key: &Key,
+        before: Option<u64>,
+        limit: usize,
+    ) -> Result<Option<(Vec<Change>, bool)>, Fault> {
+        let ahead = self.recent.version_ahead(At { scope, key });
+        self.read(|reader| reader.history(scope, key, before, limit, ahead))
     }
 
     /// Reads everything; what is found to be damaged is shown.

@@ -31,7 +31,7 @@ impl Service {
         page: &Page,
         has_values: bool,
     ) -> Result<Vec<u8>, Refusal> {
-        let listed = self.look(|reader| reader.keys(scope, page, has_values))?;
+        let listed = self.checked(|store| store.keys(scope, page, has_values))?;
         let Some(listed) = listed else {
             return Err(no_scope(scope));
         };
@@ -64,7 +64,7 @@ impl Service {
         before: Option<u64>,
         limit: usize,
     ) -> Result<Vec<u8>, Refusal> {
-        let found = self.look(|reader| reader.history(scope, key, before, limit))?;
+        let found = self.checked(|store| store.history(scope, key, before, limit))?;
         let Some((changes, has_more)) = found else {
             return Err(no_scope(scope));
         };

@@ -165,7 +165,7 @@ impl Service {
                 after,
                 limit,
             };
-            let listed = service.look(|reader| reader.keys(&watch.scope, &page, true))?;
+            let listed = service.checked(|store| store.keys(&watch.scope, &page, true))?;
             let listed = listed.ok_or_else(|| no_scope(&watch.scope))?;
             let mut out = Object::data();
             out.text("scope", watch.scope.as_str())

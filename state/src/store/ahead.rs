@@ -2,7 +2,8 @@
 
 use super::place::{At, Place, Places};
 use super::recent::Kept;
-use crate::names::Scope;
+use super::row::Entry;
+use crate::names::{Key, Scope};
 
 /// What keeping a value takes beside it, about.
 const SLOT_BYTES: usize = 192;
@@ -12,6 +13,30 @@ const SLOT_BYTES: usize = 192;
 pub(super) struct Ahead {
     places: Places<Kept>,
     bytes: usize,
+}
+
+/// What memory knew of a scope when it had had so many changes.
+#[derive(Debug)]
+pub(crate) struct AsOf<T> {
+    pub(super) sequence: u64,
+    pub(super) known: T,
+}
+
+/// A part of the keys of a scope.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Range<'a> {
+    /// How the keys begin.
+    pub(super) prefix: &'a str,
+    /// They come after this.
+    pub(super) after: Option<&'a str>,
+    /// How many are wanted.
+    pub(super) most: usize,
+}
+
+impl Range<'_> {
+    fn has(&self, key: &str) -> bool {
+        key.starts_with(self.prefix) && self.after.is_none_or(|after| key > after)
+    }
 }
 
 impl Ahead {
@@ -63,6 +88,21 @@ impl Ahead {
             .map(|(place, kept)| size(place.key.as_str().len(), kept));
         self.bytes -= sizes.sum::<usize>();
         taken
+    }
+
+    /// The first values of a part of a scope, in no order.
+    pub(super) fn first(&self, scope: &Scope, range: Range<'_>) -> Vec<(Key, Entry)> {
+        let of_range = |place: &Place| place.scope == *scope && range.has(place.key.as_str());
+        let found = self.places.iter().filter(|(place, _)| of_range(place));
+        let mut found: Vec<_> = found.collect();
+        if found.len() > range.most {
+            found.select_nth_unstable_by(range.most, |(one, _), (other, _)| one.cmp(other));
+            found.truncate(range.most);
+        }
+        let values = found.into_iter();
+        values
+            .map(|(place, kept)| (place.key.clone(), kept.entry.clone()))
+            .collect()
     }
 
     /// Every value, in no order.

@@ -7,6 +7,9 @@ use std::sync::{Mutex, PoisonError};
 
 use rusqlite::{Connection, OpenFlags};
 
+pub(crate) use keys::KeyPage;
+
+use super::ahead::AsOf;
 use super::open::connect;
 use super::row::{Change, Entry, Event, ScopeRow, change_id};
 use super::{Fault, Options, read_store_row};
@@ -184,18 +187,19 @@ impl Reader {
     }
 
     /// What happened to a key before a sequence, the newest first, and whether there is more.
-    pub(crate) fn history(
+    pub(super) fn history(
         &self,
         scope: &Scope,
         key: &Key,
         before: Option<u64>,
         limit: usize,
+        ahead: Option<AsOf<Option<u64>>>,
     ) -> Result<Option<(Vec<Change>, bool)>, Fault> {
         self.at_one_moment(|reader| {
             let Some(row) = reader.scope(scope)? else {
                 return Ok(None);
             };
-            let mut next = match reader.last_unfolded(&row, key)? {
+            let mut next = match reader.last_unfolded(&row, key, ahead)? {
                 Some(sequence) => sequence,
                 None => match reader.value(scope, key)? {
                     Some(entry) => entry.version,

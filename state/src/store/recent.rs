@@ -7,14 +7,15 @@
 //! asks the database for the number of commits. What a reader finds in the table is taken in only if no commit has
 //! begun since before it looked.
 
+use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::ahead::Ahead;
+use super::ahead::{Ahead, AsOf, Range};
 use super::generations::Generations;
 use super::outcome::Outcome;
 use super::place::{At, Place};
 use super::row::{Entry, Found};
-use crate::names::Scope;
+use crate::names::{Key, Scope};
 
 /// What is kept at most of values that the table has.
 const BYTES: usize = 64 << 20;
@@ -31,6 +32,8 @@ struct Held {
     ahead: Ahead,
     settled: Generations<Kept>,
     under_way: Option<UnderWay>,
+    /// The sequences of scopes of which something was or is ahead, as of the last commit that is done.
+    sequences: HashMap<Scope, u64>,
     /// How often a commit has begun.
     begun: u64,
 }
@@ -40,6 +43,8 @@ struct Held {
 struct UnderWay {
     /// How many commits the database has when it is done.
     commits: u64,
+    /// The sequences of the scopes that it changes.
+    sequences: Vec<(Scope, u64)>,
     outcome: Outcome,
 }
 
@@ -93,6 +98,7 @@ impl Recent {
             ahead: Ahead::default(),
             settled: Generations::new(BYTES),
             under_way: None,
+            sequences: HashMap::new(),
             begun: 0,
         }))
     }
@@ -185,18 +191,52 @@ impl Recent {
             .collect()
     }
 
-    /// Says what the commit that begins now comes to.
-    pub(super) fn begin_commit(&self, commits: u64, outcome: Outcome) {
+    /// The first values of a part of a scope that are ahead, before a look at the database. `None`: none
+    /// ever was.
+    pub(super) fn first_ahead(
+        &self,
+        scope: &Scope,
+        range: Range<'_>,
+    ) -> Option<AsOf<Vec<(Key, Entry)>>> {
+        let held = self.held();
+        Some(AsOf {
+            sequence: *held.sequences.get(scope)?,
+            known: held.ahead.first(scope, range),
+        })
+    }
+
+    /// The version of a value if it is ahead, before a look at the database. `None`: nothing of its
+    /// scope ever was.
+    pub(super) fn version_ahead(&self, at: At<'_>) -> Option<AsOf<Option<u64>>> {
+        let held = self.held();
+        Some(AsOf {
+            sequence: *held.sequences.get(at.scope)?,
+            known: held.ahead.find(at).map(|kept| kept.entry.version),
+        })
+    }
+
+    /// Says what the commit that begins now comes to, and the sequences of the scopes that it changes.
+    pub(super) fn begin_commit(
+        &self,
+        commits: u64,
+        sequences: Vec<(Scope, u64)>,
+        outcome: Outcome,
+    ) {
         let mut held = self.held();
         held.begun += 1;
-        held.under_way = Some(UnderWay { commits, outcome });
+        held.under_way = Some(UnderWay {
+            commits,
+            sequences,
+            outcome,
+        });
     }
 
     /// The commit that had begun is done.
     pub(super) fn end_commit(&self) {
         let mut held = self.held();
-        if let Some(UnderWay { outcome, .. }) = held.under_way.take() {
-            held.take_in(outcome);
+        if let Some(done) = held.under_way.take() {
+            held.sequences.extend(done.sequences);
+            held.take_in(done.outcome);
         }
     }
 
@@ -273,7 +313,6 @@ mod tests {
 
     use super::super::outcome::Written;
     use super::*;
-    use crate::names::Key;
     use crate::value::Value;
 
     fn scope() -> Scope {
@@ -309,7 +348,7 @@ mod tests {
     fn commit(recent: &Recent, change: impl FnOnce(&mut Outcome)) {
         let mut outcome = Outcome::default();
         change(&mut outcome);
-        recent.begin_commit(1, outcome);
+        recent.begin_commit(1, Vec::new(), outcome);
         recent.end_commit();
     }
 
@@ -328,7 +367,7 @@ mod tests {
         let mut outcome = Outcome::default();
         write(&mut outcome, 1, 3, false);
         outcome.remove(place(2));
-        recent.begin_commit(7, outcome);
+        recent.begin_commit(7, Vec::new(), outcome);
         assert_eq!([1, 2].map(|it| version(&recent, it)), [None, None]);
         for (number, before, after) in [(1, 1, Some(3)), (2, 2, None)] {
             let Look::UnderWay {
@@ -358,7 +397,7 @@ mod tests {
         commit(&recent, |outcome| write(outcome, 1, 1, false));
         let mut outcome = Outcome::default();
         write(&mut outcome, 1, 2, false);
-        recent.begin_commit(2, outcome);
+        recent.begin_commit(2, Vec::new(), outcome);
         recent.undo_commit();
         assert_eq!(version(&recent, 1), Some(1));
         assert_eq!(recent.extent().count, 1);
@@ -400,7 +439,7 @@ mod tests {
         recent.found(since(), place(1).at(), &entry(1, 1));
         assert_eq!(version(&recent, 1), Some(1));
         let before = since();
-        recent.begin_commit(1, Outcome::default());
+        recent.begin_commit(1, Vec::new(), Outcome::default());
         let during = since();
         let found = |since| recent.found(since, place(2).at(), &entry(2, 1));
         found(before);

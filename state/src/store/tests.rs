@@ -91,9 +91,7 @@ impl Held {
     /// What happened to a key, as it is told.
     pub(super) fn history(&self, key: &str) -> Result<Vec<Change>, Fault> {
         let (scope, key) = (Scope::parse(SCOPE).unwrap(), Key::parse(key).unwrap());
-        let told = self
-            .store
-            .read(|reader| reader.history(&scope, &key, None, 1_000))?;
+        let told = self.store.history(&scope, &key, None, 1_000)?;
         let (changes, has_more) = told.expect("the scope exists");
         assert!(!has_more);
         Ok(changes)

@@ -306,7 +306,12 @@ impl<'c> Writer<'c> {
     fn commit(&mut self) -> Result<(), Fault> {
         let outcome = mem::take(&mut self.group.outcome);
         self.folding.last_group = outcome.values.len();
-        self.recent.begin_commit(self.row.commits, outcome);
+        let changed = self.group.before.keys();
+        let sequences = changed
+            .filter_map(|scope| Some((scope.clone(), self.scopes.get(scope)?.sequence)))
+            .collect();
+        self.recent
+            .begin_commit(self.row.commits, sequences, outcome);
         self.statements.commit.execute([])?;
         Ok(())
     }

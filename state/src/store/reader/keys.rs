@@ -6,10 +6,11 @@ use super::{PAGE_BYTES, Reader};
 use crate::names::{Key, Scope};
 use crate::request::Page;
 use crate::store::Fault;
+use crate::store::ahead::{AsOf, Range};
 use crate::store::row::{Entry, ScopeRow, change_id, sequence_of};
 
 /// A page of keys, all of one moment.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub(crate) struct KeyPage {
     /// The scope's sequence at that moment.
     pub(crate) sequence: u64,
@@ -19,19 +20,35 @@ pub(crate) struct KeyPage {
     pub(crate) has_more: bool,
 }
 
+impl Page {
+    /// The keys that a page of them may have, and one more.
+    pub(in crate::store) fn range(&self) -> Range<'_> {
+        let after = self.after.as_deref();
+        Range {
+            prefix: &self.prefix,
+            after: after.filter(|after| *after >= self.prefix.as_str()),
+            most: self.limit + 1,
+        }
+    }
+}
+
 impl Reader {
-    /// A page of keys, with their values or without.
-    pub(crate) fn keys(
+    /// A page of keys, with their values or without. `ahead` is what was ahead of the table of values
+    /// in the page's range, before this.
+    pub(in crate::store) fn keys(
         &self,
         scope: &Scope,
         page: &Page,
         has_values: bool,
+        ahead: Option<AsOf<Vec<(Key, Entry)>>>,
     ) -> Result<Option<KeyPage>, Fault> {
         self.at_one_moment(|reader| {
             let Some(row) = reader.scope(scope)? else {
                 return Ok(None);
             };
-            reader.page(scope, &row, page, has_values).map(Some)
+            let later = reader.later(&row, page.range(), ahead)?;
+            let page = reader.page(scope, &row, page, has_values, later)?;
+            Ok(Some(page))
         })
     }
 
@@ -41,17 +58,15 @@ impl Reader {
         row: &ScopeRow,
         page: &Page,
         has_values: bool,
+        later: BTreeMap<String, Later>,
     ) -> Result<KeyPage, Fault> {
         let columns = if has_values {
             Entry::COLUMNS
         } else {
             "1, 2, 3, 4, 5, 6"
         };
-        let (from, comparison) = match &page.after {
-            Some(after) if *after >= page.prefix => (after, ">"),
-            Some(_) | None => (&page.prefix, ">="),
-        };
-        let mut later = self.later(row, from, comparison)?.into_iter().peekable();
+        let (from, comparison) = bound(page.range());
+        let mut later = later.into_iter().peekable();
         let mut filling = Filling::new(page.limit);
         let mut statement = self.connection.prepare_cached(&format!(
             "SELECT {columns}, key FROM state WHERE scope = ?1 AND key {comparison} ?2
@@ -93,77 +108,124 @@ impl Reader {
         })
     }
 
-    /// The last changes, by key, of those that the table of values may not have.
+    /// What keys of a range have that the table of values may not have.
     fn later(
         &self,
         row: &ScopeRow,
-        from: &str,
-        comparison: &str,
+        range: Range<'_>,
+        ahead: Option<AsOf<Vec<(Key, Entry)>>>,
     ) -> Result<BTreeMap<String, Later>, Fault> {
         let mut later = BTreeMap::new();
         if row.unfolded() == 0 {
             return Ok(later);
         }
+        let (since, ahead) = since(row, ahead);
+        for (key, entry) in ahead.unwrap_or_default() {
+            let sequence = entry.version;
+            let what = What::Entry(entry);
+            later.insert(key.as_str().to_owned(), Later { sequence, what });
+        }
+        let (from, comparison) = bound(range);
         let mut statement = self.connection.prepare_cached(&format!(
             "SELECT id, event = 1, key FROM changes WHERE id > ?1 AND id <= ?2 AND key {comparison} ?3
              ORDER BY id"
         ))?;
-        let (low, high) = unfolded(row);
-        let mut rows = statement.query((low, high, from))?;
+        let last = change_id(row.number, row.sequence);
+        let mut rows = statement.query((change_id(row.number, since), last, from))?;
         while let Some(found) = rows.next()? {
+            let is_set: bool = found.get(1)?;
             let change = Later {
                 sequence: sequence_of(found.get(0)?),
-                is_set: found.get(1)?,
+                what: if is_set { What::Change } else { What::Gone },
             };
             later.insert(found.get(2)?, change);
         }
         Ok(later)
     }
 
-    /// Adds a key as a change has left it, unless that was a deletion.
+    /// Adds a key as it was left later, unless it was deleted.
     fn add_later(
         &self,
         filling: &mut Filling,
         scope: &Scope,
         row: &ScopeRow,
         key: &str,
-        change: Later,
+        later: Later,
         has_values: bool,
     ) -> Result<(), Fault> {
-        if !change.is_set || filling.has_more {
-            return Ok(());
-        }
-        let entry = if has_values {
-            let change = self.change(row, &Key::kept(key), change.sequence)?;
-            let kept = change.and_then(|change| change.kept(scope.as_str()));
-            let damaged = || Fault::damaged(format!("the value of {scope} {key}"));
-            Some(kept.ok_or_else(damaged)?.entry)
-        } else {
-            None
+        let entry = match later.what {
+            What::Gone => return Ok(()),
+            What::Entry(_) | What::Change if !has_values || filling.has_more => None,
+            What::Entry(entry) => Some(entry),
+            What::Change => {
+                let change = self.change(row, &Key::kept(key), later.sequence)?;
+                let kept = change.and_then(|change| change.kept(scope.as_str()));
+                let damaged = || Fault::damaged(format!("the value of {scope} {key}"));
+                Some(kept.ok_or_else(damaged)?.entry)
+            }
         };
-        filling.add(key, entry);
+        if !filling.has_more {
+            filling.add(key, entry);
+        }
         Ok(())
     }
 
-    /// The last change of a key, if the table of values may not have it.
-    pub(super) fn last_unfolded(&self, row: &ScopeRow, key: &Key) -> Result<Option<u64>, Fault> {
+    /// The last change of a key, if the table of values may not have it. `ahead` is its version if it was
+    /// ahead of the table, before this.
+    pub(super) fn last_unfolded(
+        &self,
+        row: &ScopeRow,
+        key: &Key,
+        ahead: Option<AsOf<Option<u64>>>,
+    ) -> Result<Option<u64>, Fault> {
         if row.unfolded() == 0 {
             return Ok(None);
         }
+        let (since, ahead) = since(row, ahead);
         let sql = "SELECT max(id) FROM changes WHERE id > ?1 AND id <= ?2 AND key = ?3";
         let mut statement = self.connection.prepare_cached(sql)?;
-        let (low, high) = unfolded(row);
+        let (low, high) = (
+            change_id(row.number, since),
+            change_id(row.number, row.sequence),
+        );
         let last: Option<i64> =
             statement.query_row((low, high, key.as_str()), |found| found.get(0))?;
-        Ok(last.map(sequence_of))
+        Ok(last.map(sequence_of).or(ahead.flatten()))
     }
 }
 
-/// A change that the table of values may not have.
-#[derive(Debug, Clone, Copy)]
+/// From where on the changes of a scope are to be looked at beside what memory knew, or without it: when
+/// the history no longer has all that came since, the table has what memory had.
+fn since<T>(row: &ScopeRow, known: Option<AsOf<T>>) -> (u64, Option<T>) {
+    match known {
+        // A scope that was deleted since has its floor beyond.
+        Some(as_of) if as_of.sequence > row.floor => (as_of.sequence, Some(as_of.known)),
+        Some(_) | None => (row.folded, None),
+    }
+}
+
+/// Where a range begins, for a statement.
+fn bound(range: Range<'_>) -> (&str, &'static str) {
+    match range.after {
+        Some(after) => (after, ">"),
+        None => (range.prefix, ">="),
+    }
+}
+
+/// What a key has that the table of values may not have.
+#[derive(Debug)]
 struct Later {
     sequence: u64,
-    is_set: bool,
+    what: What,
+}
+
+#[derive(Debug)]
+enum What {
+    /// The value, from memory.
+    Entry(Entry),
+    /// The value that this change wrote.
+    Change,
+    Gone,
 }
 
 /// A page on its way.
@@ -194,12 +256,4 @@ impl Filling {
             self.entries.push((Key::kept(key), entry));
         }
     }
-}
-
-/// Between which ids, the last one included, changes are that the table of values may not have.
-fn unfolded(row: &ScopeRow) -> (i64, i64) {
-    (
-        change_id(row.number, row.folded),
-        change_id(row.number, row.sequence),
-    )
 }

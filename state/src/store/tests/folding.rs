@@ -3,6 +3,7 @@
 use std::thread;
 
 use super::*;
+use crate::request::Page;
 
 fn scope() -> Scope {
     Scope::parse(SCOPE).unwrap()
@@ -148,4 +149,57 @@ fn a_damaged_change_that_the_table_has_not_keeps_the_store_closed() {
     assert_eq!(changed, 1);
     drop(connection);
     assert!(matches!(open(&options), Err(OpenError::Damaged { .. })));
+}
+
+/// Gives every key the same value, and takes one away every other time.
+fn batch(round: u64) -> Write {
+    let value = round.to_string();
+    let mut edits: Vec<Edit> = (0..KEYS)
+        .map(|it| set(&format!("key/{it}"), &value, Condition::None))
+        .collect();
+    let mut last = set("last", &value, Condition::None);
+    if round.is_multiple_of(2) {
+        last.action = Action::Delete;
+    }
+    edits.push(last);
+    Write::Batch(edits)
+}
+
+const KEYS: u64 = 7;
+
+#[test]
+fn lists_and_histories_are_of_one_moment_while_values_come_into_the_table() {
+    let held = Held::with(|options| options.ahead = 4);
+    held.write(batch(1)).unwrap();
+    let page = Page {
+        prefix: String::new(),
+        after: None,
+        limit: 100,
+    };
+    thread::scope(|threads| {
+        let writing = threads.spawn(|| {
+            for round in 2..400 {
+                held.write(batch(round)).unwrap();
+            }
+        });
+        let mut seen = 0;
+        while !writing.is_finished() {
+            let listed = held.store.keys(&scope(), &page, true).unwrap().unwrap();
+            let round: u64 = text(listed.entries[0].1.as_ref().unwrap()).parse().unwrap();
+            assert!(round >= seen, "{round} after {seen}");
+            seen = round;
+            for (key, entry) in &listed.entries {
+                let entry = entry.as_ref().unwrap();
+                assert_eq!(text(entry).parse(), Ok(round), "{key}");
+            }
+            let has_last = !round.is_multiple_of(2);
+            assert_eq!(listed.entries.len() as u64, KEYS + u64::from(has_last));
+            // Each round has a change more, of the key that comes and goes.
+            assert_eq!(listed.sequence, 1 + round * (KEYS + 1));
+            let newest = held.store.history(&scope(), &key("last"), None, 1).unwrap();
+            let newest = newest.unwrap().0[0].sequence;
+            assert!(newest >= listed.sequence, "{newest} {}", listed.sequence);
+        }
+    });
+    held.store.check(&mut |_, _| true).unwrap();
 }

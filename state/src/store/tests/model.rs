@@ -307,13 +307,13 @@ fn compare_pages(held: &Held, model: &Model, limit: usize) {
             after: after.take(),
             limit,
         };
-        let read = |has_values| {
-            let listed = held
-                .store
-                .read(|reader| reader.keys(&scope, &page, has_values));
-            listed.unwrap()
-        };
+        let read = |has_values| held.store.keys(&scope, &page, has_values).unwrap();
         let listed = read(true);
+        // Without what is in memory it is the same.
+        let without = held
+            .store
+            .read(|reader| reader.keys(&scope, &page, true, None));
+        assert_eq!(without.unwrap(), listed);
         assert_eq!(listed.is_some(), model.exists);
         let Some(listed) = listed else { return };
         assert_eq!(listed.sequence, model.sequence);
