@@ -31,7 +31,7 @@
 //! The rows of `state` follow the history: most values are written there some groups later, in the order of their keys
 //! (see [`writer`]'s `folding`). Until then they are in memory, with what was written or read lately (see [`recent`]), and are told
 //! from there. `unfolded` of a scope counts its last changes that `state` may not have: whoever reads
-//! `state` reads those too, and the later version counts.
+//! `state` reads those too, or what memory knows of them, and the later version counts.
 //!
 //! A write that is refused has changed nothing. A group that fails is undone: because of damage, its
 //! writes are tried one by one, so that only the one that met it is refused; because the disk is

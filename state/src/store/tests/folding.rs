@@ -203,3 +203,50 @@ fn lists_and_histories_are_of_one_moment_while_values_come_into_the_table() {
     });
     held.store.check(&mut |_, _| true).unwrap();
 }
+
+/// What a list has that asked memory before `change`, and the database after it.
+fn keys_beside(held: &Held, change: impl FnOnce()) -> Vec<String> {
+    let page = Page {
+        prefix: String::new(),
+        after: None,
+        limit: 100,
+    };
+    let ahead = held.store.recent.first_ahead(&scope(), page.range());
+    change();
+    let listed = held
+        .store
+        .read(|reader| reader.keys(&scope(), &page, true, ahead));
+    let entries = listed.unwrap().unwrap().entries;
+    entries
+        .into_iter()
+        .map(|(key, _)| key.to_string())
+        .collect()
+}
+
+#[test]
+fn a_list_has_nothing_that_was_deleted_after_it_had_asked_memory() {
+    let held = Held::with(|options| {
+        stay_ahead(options);
+        // So that the table is brought beyond what memory had told.
+        options.ahead = 1;
+    });
+    held.set("a", "1");
+    let keys = keys_beside(&held, || {
+        held.delete("a");
+        held.set("b", "1");
+        let row = held.row();
+        assert_eq!((row.sequence, row.folded), (4, 3));
+    });
+    assert_eq!(keys, ["b"]);
+}
+
+#[test]
+fn a_list_has_nothing_of_a_scope_that_was_deleted_after_it_had_asked_memory() {
+    let held = ahead();
+    held.set("a", "1");
+    let keys = keys_beside(&held, || {
+        held.write(Write::DeleteScope(scope())).unwrap();
+        held.set("b", "1");
+    });
+    assert_eq!(keys, ["b"]);
+}
