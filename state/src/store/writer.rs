@@ -1,6 +1,7 @@
 //! The thread that writes: takes what waits, decides it in order, commits it together, and answers
 //! after the commit.
 
+mod answers;
 mod edits;
 mod folding;
 mod past;
@@ -29,8 +30,9 @@ use super::recent::Recent;
 use super::row::{Change, ScopeRow, Sum};
 use super::{Fault, Options, Shared};
 use crate::names::Scope;
-use crate::refusal::{Code, Refusal};
+use crate::refusal::Refusal;
 use crate::request::{Write, WriteId};
+pub(super) use answers::answer_checksum;
 use folding::Folding;
 pub(super) use folding::fold_history;
 use statements::Statements;
@@ -316,21 +318,6 @@ impl<'c> Writer<'c> {
         Ok(())
     }
 
-    /// Decides one write, or repeats what came of it when it was asked before.
-    fn answer(&mut self, submission: &Submission, now: Now) -> Result<Answer, Fault> {
-        let Some(id) = &submission.id else {
-            return self.decide(&submission.write, now);
-        };
-        if let Some(answer) = self.remembered(id)? {
-            return Ok(answer);
-        }
-        let answer = self.decide(&submission.write, now)?;
-        if let Ok(written) = &answer {
-            self.remember(id, written, now)?;
-        }
-        Ok(answer)
-    }
-
     fn decide(&mut self, write: &Write, now: Now) -> Result<Answer, Fault> {
         match write {
             Write::CreateScope(scope) => self.create_scope(scope, now),
@@ -343,40 +330,6 @@ impl<'c> Writer<'c> {
                 limit,
             } => self.delete_prefix(scope, prefix, *limit, now),
         }
-    }
-
-    /// What was answered to an id before.
-    fn remembered(&mut self, id: &WriteId) -> Result<Option<Answer>, Fault> {
-        let mut rows = self.statements.recall.query([&id.id])?;
-        let Some(row) = rows.next()? else {
-            return Ok(None);
-        };
-        let fingerprint: u32 = row.get(0)?;
-        let stamp: i64 = row.get(1)?;
-        let answer: Vec<u8> = row.get(2)?;
-        if row.get::<_, u32>(3)? != answer_checksum(&id.id, fingerprint, stamp, &answer) {
-            return Err(Fault::damaged(format!("the answer to the id {}", id.id)));
-        }
-        if fingerprint != id.fingerprint {
-            let error = format!(
-                "id: {:?} was used for another write; make up another one",
-                id.id
-            );
-            return Ok(Some(Err(Refusal::new(Code::IdReused, error))));
-        }
-        let written = serde_json::from_slice(&answer)
-            .map_err(|_| Fault::damaged(format!("the answer to the id {}", id.id)))?;
-        Ok(Some(Ok(written)))
-    }
-
-    fn remember(&mut self, id: &WriteId, written: &Written, now: Now) -> Result<(), Fault> {
-        // Plain data can be written.
-        let answer = serde_json::to_vec(written).unwrap_or_default();
-        let checksum = answer_checksum(&id.id, id.fingerprint, now.clock, &answer);
-        self.statements
-            .remember
-            .execute((&id.id, id.fingerprint, now.clock, answer, checksum))?;
-        Ok(())
     }
 
     /// Writes what the group has changed of scopes, and that there was a commit.
@@ -510,13 +463,4 @@ fn clocks() -> (Instant, SystemTime) {
 
 fn file_fault(error: std::io::Error) -> Fault {
     Fault::File(format!("the mark: {error}"))
-}
-
-pub(super) fn answer_checksum(id: &str, fingerprint: u32, stamp: i64, answer: &[u8]) -> u32 {
-    let mut sum = Sum::of("answers");
-    sum.text(id)
-        .number(fingerprint.into())
-        .number(stamp)
-        .bytes(answer);
-    sum.end()
 }

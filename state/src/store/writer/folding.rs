@@ -24,7 +24,7 @@ use crate::store::recent::{Extent, Kept, VALUE_BYTES};
 use crate::store::row::{Change, Event, Found, ScopeRow, Stored, change_id};
 use crate::value::Value;
 
-/// What they may take in memory before one begins.
+/// What values that are ahead may take in memory before a sweep begins.
 const AHEAD_BYTES: usize = 16 << 20;
 /// What they may take before a sweep is done at once.
 const MOST_AHEAD_BYTES: usize = 64 << 20;
