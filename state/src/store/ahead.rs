@@ -1,12 +1,9 @@
 //! Values that the history has and the table of values has not yet.
 
-use super::place::{At, Place, Places};
+use super::place::{At, Place, Places, SLOT_BYTES};
 use super::recent::Kept;
 use super::row::Entry;
 use crate::names::{Key, Scope};
-
-/// What keeping a value takes beside it, about.
-const SLOT_BYTES: usize = 192;
 
 /// Values by scope and key, to be written into the table.
 #[derive(Debug, Default)]
@@ -54,15 +51,13 @@ impl Ahead {
         self.places.get(&at)
     }
 
-    /// Puts a value in; says whether there was none of its key.
-    pub(super) fn put(&mut self, place: Place, kept: Kept) -> bool {
+    /// Takes the place of the value that there was of a key.
+    pub(super) fn put(&mut self, place: Place, kept: Kept) {
         let key_bytes = place.key.as_str().len();
         self.bytes += size(key_bytes, &kept);
-        let before = self.places.insert(place, kept);
-        if let Some(before) = &before {
-            self.bytes -= size(key_bytes, before);
+        if let Some(before) = self.places.insert(place, kept) {
+            self.bytes -= size(key_bytes, &before);
         }
-        before.is_none()
     }
 
     pub(super) fn take(&mut self, at: At<'_>) -> Option<Kept> {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use rusqlite::Connection;
+use rusqlite::{Connection, Row};
 
 use super::reader::Reader;
 use super::row::{Change, Entry, Event, Found, ScopeRow, change_id};
@@ -192,8 +192,7 @@ impl<'a> Check<'a> {
         let mut found = BTreeMap::new();
         for (scope, row) in self.scopes.iter().filter(|(_, row)| row.unfolded() > 0) {
             let mut holding = Holding::default();
-            let place = |sequence| change_id(row.number, sequence);
-            let mut rows = statement.query((place(row.folded), place(row.sequence)))?;
+            let mut rows = statement.query(row.ids(row.folded, row.sequence))?;
             while let Some(row) = rows.next()? {
                 match Change::read(row) {
                     Ok(change) => holding.follow(scope, &change),
@@ -215,10 +214,7 @@ impl<'a> Check<'a> {
         );
         let mut statement = self.connection.prepare(&sql)?;
         for (scope, row) in std::mem::take(&mut self.scopes) {
-            let (low, high) = (
-                change_id(row.number, row.floor),
-                change_id(row.number, row.sequence),
-            );
+            let (low, high) = row.ids(row.floor, row.sequence);
             let mut rows = statement.query((low, high))?;
             let mut expected = low;
             while let Some(found) = rows.next()? {
@@ -226,13 +222,7 @@ impl<'a> Check<'a> {
                 if found.get::<_, i64>(0)? != expected {
                     break;
                 }
-                match Change::read(found) {
-                    Ok(_) => {}
-                    Err(Fault::Damaged { place }) => self.note(format!("{place} of {scope}")),
-                    Err(fault) => return Err(fault.into()),
-                }
-                self.checked.changes += 1;
-                self.step()?;
+                self.check_change(found, &scope)?;
                 if expected == high {
                     break;
                 }
@@ -258,14 +248,8 @@ impl<'a> Check<'a> {
             let mut rows = statement.query(row.past_ids())?;
             let mut past = 0;
             while let Some(found) = rows.next()? {
-                match Change::read(found) {
-                    Ok(_) => {}
-                    Err(Fault::Damaged { place }) => self.note(format!("{place} of {scope}")),
-                    Err(fault) => return Err(fault.into()),
-                }
+                self.check_change(found, &scope)?;
                 past += 1;
-                self.checked.changes += 1;
-                self.step()?;
             }
             if past != row.past {
                 let error = format!("{scope} has {past} changes of its past, not {}", row.past);
@@ -322,6 +306,16 @@ impl<'a> Check<'a> {
             self.step()?;
         }
         Ok(())
+    }
+
+    fn check_change(&mut self, found: &Row<'_>, scope: &str) -> Result<(), CheckError> {
+        match Change::read(found) {
+            Ok(_) => {}
+            Err(Fault::Damaged { place }) => self.note(format!("{place} of {scope}")),
+            Err(fault) => return Err(fault.into()),
+        }
+        self.checked.changes += 1;
+        self.step()
     }
 
     fn note(&mut self, place: String) {

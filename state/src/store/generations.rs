@@ -5,11 +5,8 @@
 
 use std::mem;
 
-use super::place::{At, Place, Places};
+use super::place::{At, Place, Places, SLOT_BYTES};
 use crate::names::Scope;
-
-/// What keeping anything of a key takes, about.
-const SLOT_BYTES: usize = 192;
 
 /// Something of each of many keys.
 #[derive(Debug)]

@@ -6,6 +6,9 @@ use hashbrown::{Equivalent, HashMap};
 
 use crate::names::{Key, Scope};
 
+/// What keeping anything of a place takes beside that and its key, about.
+pub(super) const SLOT_BYTES: usize = 192;
+
 /// A scope and a key.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Place {

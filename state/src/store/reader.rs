@@ -278,8 +278,7 @@ impl Reader {
                 "changes WHERE id > ?1 AND id <= ?2 ORDER BY id",
             );
             let mut statement = reader.connection.prepare_cached(&sql)?;
-            let (low, high) = (change_id(row.number, after), change_id(row.number, last));
-            let mut rows = statement.query((low, high))?;
+            let mut rows = statement.query(row.ids(after, last))?;
             let mut page = ChangePage {
                 changes: Vec::new(),
                 up_to: after,

@@ -84,12 +84,14 @@ impl ScopeRow {
         sum.end()
     }
 
-    /// Where changes lie that are not above the floor: after the first, up to the second.
+    /// Where its changes after a sequence lie, up to another one: after the first, up to the second.
+    pub(super) fn ids(&self, after: u64, up_to: u64) -> (i64, i64) {
+        (change_id(self.number, after), change_id(self.number, up_to))
+    }
+
+    /// The same of those that are not above the floor.
     pub(super) fn past_ids(&self) -> (i64, i64) {
-        (
-            change_id(self.number, 0),
-            change_id(self.number, self.floor),
-        )
+        self.ids(0, self.floor)
     }
 
     /// Reads a row of [`Self::COLUMNS`].

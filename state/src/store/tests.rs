@@ -104,14 +104,30 @@ impl Held {
         told.unwrap()
     }
 
+    /// Gives keys a value, without waiting for one before the next.
+    pub(super) fn set_all(&self, keys: impl Iterator<Item = String>) {
+        let submit = |key: String| {
+            let edit = set(&key, "1", Condition::None);
+            self.store.submit(Write::Edit(edit), None).unwrap()
+        };
+        let answers: Vec<_> = keys.map(submit).collect();
+        for answer in answers {
+            answer.blocking_recv().unwrap().1.unwrap();
+        }
+    }
+
+    /// Copies the store as it is, as when the process is killed.
+    pub(super) fn copy(&self, to: &Path) -> Contents {
+        let copied = self
+            .store
+            .read(|reader| Ok(reader.copy(to, &mut |_, _| true)));
+        copied.unwrap().unwrap()
+    }
+
     /// Puts a copy of the store in its place, as a restore does.
     pub(super) fn restore(&mut self) {
         let copy = beside(&self.options.database, ".copy");
-        let contents = self
-            .store
-            .read(|reader| Ok(reader.copy(&copy, &mut |_, _| true)))
-            .unwrap()
-            .unwrap();
+        let contents = self.copy(&copy);
         self.reopen(|options| {
             let reader = Reader::open_copy(&copy).unwrap();
             reader.check_copy(&contents, &mut |_, _| true).unwrap();
@@ -255,15 +271,7 @@ fn tables_that_are_not_those_of_a_store_are_refused() {
 #[test]
 fn writes_that_wait_are_committed_together() {
     let held = Held::new();
-    let answers: Vec<_> = (0..200)
-        .map(|index| {
-            let edit = set(&format!("key/{index}"), "1", Condition::None);
-            held.store.submit(Write::Edit(edit), None).unwrap()
-        })
-        .collect();
-    for answer in answers {
-        answer.blocking_recv().unwrap().1.unwrap();
-    }
+    held.set_all((0..200).map(|index| format!("key/{index}")));
     let totals = held.store.read(|reader| reader.totals()).unwrap();
     assert_eq!(totals.keys, 200);
     assert!(totals.commits < 100, "{totals:?}");

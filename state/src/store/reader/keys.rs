@@ -7,7 +7,7 @@ use crate::names::{Key, Scope};
 use crate::request::Page;
 use crate::store::Fault;
 use crate::store::ahead::{AsOf, Range};
-use crate::store::row::{Entry, ScopeRow, change_id, sequence_of};
+use crate::store::row::{Entry, ScopeRow, sequence_of};
 
 /// A page of keys, all of one moment.
 #[derive(Debug, PartialEq)]
@@ -130,8 +130,8 @@ impl Reader {
             "SELECT id, event = 1, key FROM changes WHERE id > ?1 AND id <= ?2 AND key {comparison} ?3
              ORDER BY id"
         ))?;
-        let last = change_id(row.number, row.sequence);
-        let mut rows = statement.query((change_id(row.number, since), last, from))?;
+        let (low, high) = row.ids(since, row.sequence);
+        let mut rows = statement.query((low, high, from))?;
         while let Some(found) = rows.next()? {
             let is_set: bool = found.get(1)?;
             let change = Later {
@@ -184,10 +184,7 @@ impl Reader {
         let (since, ahead) = since(row, ahead);
         let sql = "SELECT max(id) FROM changes WHERE id > ?1 AND id <= ?2 AND key = ?3";
         let mut statement = self.connection.prepare_cached(sql)?;
-        let (low, high) = (
-            change_id(row.number, since),
-            change_id(row.number, row.sequence),
-        );
+        let (low, high) = row.ids(since, row.sequence);
         let last: Option<i64> =
             statement.query_row((low, high, key.as_str()), |found| found.get(0))?;
         Ok(last.map(sequence_of).or(ahead.flatten()))

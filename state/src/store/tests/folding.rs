@@ -34,10 +34,7 @@ fn told(store: &Store, name: &str) -> Entry {
 /// A copy as it is when the process is killed.
 fn copy(held: &Held) -> Options {
     let database = beside(&held.options.database, "-copy");
-    let copied = held
-        .store
-        .read(|reader| Ok(reader.copy(&database, &mut |_, _| true)));
-    copied.unwrap().unwrap();
+    held.copy(&database);
     Options {
         database,
         ..held.options.clone()
@@ -52,18 +49,6 @@ fn ahead() -> Held {
 fn stay_ahead(options: &mut Options) {
     options.ahead = 10_000;
     options.rest = Duration::from_secs(3_600);
-}
-
-fn set_all(held: &Held, names: impl Iterator<Item = String>) {
-    let answers: Vec<_> = names
-        .map(|name| {
-            let edit = set(&name, "1", Condition::None);
-            held.store.submit(Write::Edit(edit), None).unwrap()
-        })
-        .collect();
-    for answer in answers {
-        answer.blocking_recv().unwrap().1.unwrap();
-    }
 }
 
 #[test]
@@ -96,7 +81,7 @@ fn what_has_a_time_is_in_the_table_at_once() {
 #[test]
 fn what_a_copy_has_in_its_history_only_is_in_the_table_of_the_store_that_opens_it() {
     let held = ahead();
-    set_all(&held, (0..500).map(|it| format!("key/{it}")));
+    held.set_all((0..500).map(|it| format!("key/{it}")));
     held.set("key/7", "2");
     let mut delete = set("key/8", "0", Condition::None);
     delete.action = Action::Delete;
@@ -125,7 +110,7 @@ fn a_history_that_is_shortened_takes_nothing_that_the_table_has_not() {
         stay_ahead(options);
         options.history_count = 0;
     });
-    set_all(&held, (0..3_000).map(|it| format!("key/{}", it % 1_500)));
+    held.set_all((0..3_000).map(|it| format!("key/{}", it % 1_500)));
     let row = held.store.read(|reader| reader.scope(&scope())).unwrap();
     let row = row.unwrap();
     assert!(row.floor > 0 && row.folded >= row.floor, "{row:?}");
@@ -137,7 +122,7 @@ fn a_history_that_is_shortened_takes_nothing_that_the_table_has_not() {
 #[test]
 fn a_damaged_change_that_the_table_has_not_keeps_the_store_closed() {
     let held = ahead();
-    set_all(&held, (0..200).map(|it| format!("key/{it}")));
+    held.set_all((0..200).map(|it| format!("key/{it}")));
     let options = copy(&held);
     let connection = rusqlite::Connection::open(&options.database).unwrap();
     let changed = connection

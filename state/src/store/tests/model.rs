@@ -256,10 +256,7 @@ fn play(held: &mut Held, model: &mut Model, step: &Step) {
         }
         Step::Copy => {
             let copy = beside(&held.options.database, "-next");
-            let copied = held
-                .store
-                .read(|reader| Ok(reader.copy(&copy, &mut |_, _| true)));
-            copied.unwrap().unwrap();
+            held.copy(&copy);
             held.store.close();
             held.options.database = copy;
             held.store = open(&held.options).unwrap();

@@ -21,7 +21,7 @@ use crate::names::{Key, Scope};
 use crate::store::Fault;
 use crate::store::place::{At, Place};
 use crate::store::recent::{Extent, Kept, VALUE_BYTES};
-use crate::store::row::{Change, Event, Found, ScopeRow, Stored, change_id};
+use crate::store::row::{Change, Event, Found, ScopeRow, Stored};
 use crate::value::Value;
 
 /// What values that are ahead may take in memory before a sweep begins.
@@ -283,8 +283,7 @@ fn fold_changes(connection: &Connection, scope: &str, row: &ScopeRow) -> Result<
         "SELECT {} FROM changes WHERE id > ?1 AND id <= ?2 ORDER BY id",
         Change::COLUMNS
     ))?;
-    let place = |sequence| change_id(row.number, sequence);
-    let mut rows = statement.query((place(row.folded), place(row.sequence)))?;
+    let mut rows = statement.query(row.ids(row.folded, row.sequence))?;
     let mut expected = row.folded;
     while let Some(found) = rows.next()? {
         let change = Change::read(found)?;

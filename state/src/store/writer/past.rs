@@ -102,11 +102,7 @@ impl Writer<'_> {
         let sql = "SELECT id, key, previous FROM changes
                    WHERE id > ?1 AND id <= ?2 AND key IS NOT NULL ORDER BY id";
         let mut statement = self.connection.prepare_cached(sql)?;
-        let range = (
-            change_id(row.number, row.floor),
-            change_id(row.number, floor),
-        );
-        let mut rows = statement.query(range)?;
+        let mut rows = statement.query(row.ids(row.floor, floor))?;
         let mut leaving: HashMap<Key, Leaving> = HashMap::new();
         while let Some(row) = rows.next()? {
             let Ok(key) = row.get_ref(1)?.as_str() else {

@@ -172,10 +172,7 @@ impl Writer<'_> {
         let sql = "SELECT max(id) FROM (SELECT id, timestamp FROM changes
                    WHERE id > ?1 AND id <= ?2 ORDER BY id LIMIT 1) WHERE timestamp < ?3";
         let mut statement = self.connection.prepare_cached(sql)?;
-        let (low, high) = (
-            change_id(row.number, row.floor),
-            change_id(row.number, last),
-        );
+        let (low, high) = row.ids(row.floor, last);
         let first: Option<i64> = statement.query_row((low, high, oldest), |row| row.get(0))?;
         if first.is_none() {
             return Ok(None);
