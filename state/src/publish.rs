@@ -1,9 +1,10 @@
 //! What is told on the state bus: every change, once it is on disk.
 
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 
 use plantd_client::{Endpoint, PublishError, Source};
+use tokio::runtime;
+use tokio::sync::mpsc;
 
 use crate::metrics::Published;
 use crate::names::Scope;
@@ -19,7 +20,7 @@ const VALUE_BYTES: usize = 64 << 10;
 /// What comes before the scope in a topic.
 const TOPIC: &str = "org.plantd.state.";
 
-/// The thread that publishes.
+/// The thread that publishes, and has the connections to the bus.
 #[derive(Debug)]
 pub(crate) struct Publisher {
     source: Source,
@@ -33,13 +34,19 @@ impl Publisher {
         frontends: impl Iterator<Item = &'a Endpoint>,
         own: Option<Own>,
         metrics: Published,
-    ) -> anyhow::Result<(Self, SyncSender<Vec<Announcement>>)> {
-        let frontends = frontends.map(Endpoint::to_string);
-        let source = Source::builder().brokers(frontends).build()?;
-        let (sender, receiver) = sync_channel(GROUPS);
+    ) -> anyhow::Result<(Self, mpsc::Sender<Vec<Announcement>>)> {
+        let runtime = runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        let source = {
+            let _of_the_thread = runtime.enter();
+            let frontends = frontends.map(Endpoint::to_string);
+            Source::builder().brokers(frontends).build()?
+        };
+        let (sender, receiver) = mpsc::channel(GROUPS);
         let thread = thread::Builder::new().name("publisher".to_owned()).spawn({
             let source = source.clone();
-            move || publish(&source, &receiver, own.as_ref(), &metrics)
+            move || runtime.block_on(publish(source, receiver, own, metrics))
         })?;
         Ok((Self { source, thread }, sender))
     }
@@ -51,12 +58,8 @@ impl Publisher {
 
     /// Waits until what was sent is published, as far as a broker takes it.
     pub(crate) async fn close(self) {
-        let Self { source, thread } = self;
         // A panic of it was logged.
-        let _ = tokio::task::spawn_blocking(move || thread.join()).await;
-        if let Err(error) = source.close().await {
-            tracing::debug!(context = "state.bus", %error, "some changes may not be published");
-        }
+        let _ = tokio::task::spawn_blocking(move || self.thread.join()).await;
     }
 }
 
@@ -67,39 +70,47 @@ pub(crate) async fn is_subscribed(source: &Source, scope: &Scope) -> bool {
     source.is_subscribed(topic).await.unwrap_or(false)
 }
 
-fn publish(
-    source: &Source,
-    groups: &Receiver<Vec<Announcement>>,
-    own: Option<&Own>,
-    metrics: &Published,
+/// Publishes groups until nobody can send any more, then closes the source.
+async fn publish(
+    source: Source,
+    mut groups: mpsc::Receiver<Vec<Announcement>>,
+    own: Option<Own>,
+    metrics: Published,
 ) {
     let mut topic = String::from(TOPIC);
     let mut is_refused = false;
-    let is_own =
-        |announcement: &Announcement| own.is_none_or(|own| own.has(announcement.scope.as_str()));
-    for announcement in groups.iter().flatten().filter(is_own) {
-        topic.truncate(TOPIC.len());
-        topic.push_str(announcement.scope.as_str());
-        let publication = source
-            .publication(&topic, payload(&announcement))
-            .content_type("application/json");
-        let sent = publication.send();
-        if let Err(error) = &sent {
-            metrics.unpublished.inc();
-            if !is_refused {
-                tracing::warn!(
-                    context = "state.bus",
-                    %error,
-                    "changes are not published; sequences on the bus jump over them"
-                );
+    let is_own = |announcement: &Announcement| {
+        own.as_ref()
+            .is_none_or(|own| own.has(announcement.scope.as_str()))
+    };
+    while let Some(group) = groups.recv().await {
+        for announcement in group.iter().filter(|it| is_own(it)) {
+            topic.truncate(TOPIC.len());
+            topic.push_str(announcement.scope.as_str());
+            let publication = source
+                .publication(&topic, payload(announcement))
+                .content_type("application/json");
+            let sent = publication.send();
+            if let Err(error) = &sent {
+                metrics.unpublished.inc();
+                if !is_refused {
+                    tracing::warn!(
+                        context = "state.bus",
+                        %error,
+                        "changes are not published; sequences on the bus jump over them"
+                    );
+                }
             }
+            is_refused = match sent {
+                Ok(()) => false,
+                Err(PublishError::Full { .. }) => true,
+                // It is about this one.
+                Err(_) => is_refused,
+            };
         }
-        is_refused = match sent {
-            Ok(()) => false,
-            Err(PublishError::Full { .. }) => true,
-            // It is about this one.
-            Err(_) => is_refused,
-        };
+    }
+    if let Err(error) = source.close().await {
+        tracing::debug!(context = "state.bus", %error, "some changes may not be published");
     }
 }
 

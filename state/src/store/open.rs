@@ -3,14 +3,14 @@
 use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicI32, Ordering};
-use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
 use rusqlite::wal::CheckpointMode;
 use rusqlite::{Connection, OpenFlags};
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 
 use super::clock::Kept;
 use super::mark::{Mark, Marked};
@@ -137,7 +137,7 @@ impl Store {
     pub(crate) fn open(
         options: &Options,
         shared: Arc<Shared>,
-        publisher: Option<SyncSender<Vec<Announcement>>>,
+        publisher: Option<mpsc::Sender<Vec<Announcement>>>,
     ) -> Result<Self, OpenError> {
         if rusqlite::version_number() < SQLITE {
             return Err(OpenError::OldSqlite {

@@ -15,13 +15,14 @@ use std::mem;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant, SystemTime};
 
 use rusqlite::Connection;
 use rusqlite::wal::CheckpointMode;
 use serde::{Deserialize, Serialize};
-use tokio::sync::oneshot;
+use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::{mpsc, oneshot};
 
 use super::clock::{Clock, Kept};
 use super::mark::{Identity, Mark, Marked};
@@ -125,7 +126,7 @@ pub(super) struct Writer<'c> {
     shared: Arc<Shared>,
     recent: Arc<Recent>,
     options: Options,
-    publisher: Option<SyncSender<Vec<Announcement>>>,
+    publisher: Option<mpsc::Sender<Vec<Announcement>>>,
     mark: Mark,
     clock: Clock,
     row: StoreRow,
@@ -178,7 +179,7 @@ impl<'c> Writer<'c> {
         connection: &'c Connection,
         (shared, recent): (Arc<Shared>, Arc<Recent>),
         options: Options,
-        publisher: Option<SyncSender<Vec<Announcement>>>,
+        publisher: Option<mpsc::Sender<Vec<Announcement>>>,
         (mark, row): (Mark, StoreRow),
         wal_pages: Arc<AtomicI32>,
     ) -> Result<Self, Fault> {
@@ -380,7 +381,7 @@ impl<'c> Writer<'c> {
         };
         match publisher.try_send(announcements) {
             Ok(()) => {}
-            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {
+            Err(TrySendError::Full(_) | TrySendError::Closed(_)) => {
                 self.shared.metrics.unpublished.inc_by(count);
             }
         }
