@@ -240,8 +240,8 @@ impl Service {
         operation: Operation,
         mut request: Request,
     ) -> Result<Answer, WorkerError> {
-        match operation {
-            Operation::Write(write) => self.write(write).await,
+        let answer = match operation {
+            Operation::Write(write) => return self.write(write).await,
             Operation::Watch(watch) => self.watch(watch, &mut request).await,
             Operation::Backup { has_progress } => self.back_up(has_progress, &mut request).await,
             Operation::Verify {
@@ -259,7 +259,14 @@ impl Service {
             | Operation::Health(_)
             | Operation::Stats(_)
             | Operation::Shards) => Ok(self.read(read).await),
-        }
+        };
+        Ok(self.on_disk(answer?).await)
+    }
+
+    /// What was read, once all of it is on disk.
+    async fn on_disk<T>(&self, read: Result<T, Refusal>) -> Result<T, Refusal> {
+        let on_disk = self.store.on_disk().await;
+        on_disk.map_err(|fault| fault.refusal()).and(read)
     }
 
     fn parse(&self, request: &Request) -> Result<Operation, Refusal> {
@@ -346,7 +353,8 @@ impl Service {
     ) -> Result<T, Refusal> {
         let service = self.clone();
         let done = tokio::task::spawn_blocking(move || work(&service)).await;
-        done.unwrap_or_else(|_| Err(Refusal::new(Code::Draining, "the daemon stops")))
+        let stops = || Refusal::new(Code::Draining, "the daemon stops");
+        self.on_disk(done.map_err(|_| stops()).flatten()).await
     }
 
     /// Reads from the store; what is damaged is refused and remembered.

@@ -23,10 +23,11 @@
 //!
 //! Only the [writer](writer) writes. It takes everything that waits as one *group*: begins a transaction,
 //! decides each write in order against what is there, with those before it in the group, and
-//! writes the change and, once a group, the scopes and the `store`. It commits, with
-//! `synchronous = FULL`: the WAL is synced before a commit is seen by anybody. Then it writes the
-//! mark, tells watchers and the bus, and answers. So what was answered is on disk, what is on
-//! disk may not have been answered, and no reader sees what may still be lost.
+//! writes the change and, once a group, the scopes and the `store`. It commits, and has the WAL synced by
+//! another thread (see [`writer`]'s `syncing`), which then writes the mark, answers, and tells watchers and the bus;
+//! meanwhile the writer decides the next group. So what was answered is on disk, and what is on disk may not have been
+//! answered. Readers may see a commit before it is synced; whoever tells somebody of what was read waits for
+//! that ([`Store::on_disk`]), so that nobody is told what may still be lost.
 //!
 //! The rows of `state` follow the history: most values are written there some groups later, in the order of their keys
 //! (see [`writer`]'s `folding`). Until then they are in memory, with what was written or read lately (see [`recent`]), and are told
@@ -74,6 +75,7 @@ mod mark;
 mod open;
 mod outcome;
 mod place;
+mod progress;
 mod reader;
 mod recent;
 mod row;
@@ -107,6 +109,7 @@ pub(crate) use writer::{Announcement, Answer, Edited, Submission, WriterError, W
 
 use open::read_store_row;
 use place::At;
+use progress::Progress;
 use recent::{Look, Recent};
 
 /// Writes that wait for the writer.
@@ -148,6 +151,7 @@ pub(crate) struct Store {
     shared: Arc<Shared>,
     readers: reader::Pool,
     recent: Arc<Recent>,
+    progress: Arc<Progress>,
     database: PathBuf,
 }
 
@@ -195,28 +199,22 @@ impl Store {
     ) -> Result<Result<Entry, Option<ScopeRow>>, Fault> {
         match self.recent.look(At { scope, key }) {
             Look::Kept(entry) => Ok(Ok(entry)),
-            Look::Unknown(since) => {
-                let found = self.read(|reader| reader.value_or_scope(scope, key))?;
+            Look::Unknown { since, ahead } => self.read(|reader| {
+                let found = reader.value_or_scope(scope, key, ahead)?;
                 if let Ok(entry) = &found {
                     self.recent.found(since, At { scope, key }, entry);
                 }
                 Ok(found)
-            }
-            Look::UnderWay {
-                commits,
-                before,
-                after,
-            } => self.read(|reader| {
-                reader.at_one_moment(|reader| {
-                    let is_done = reader.commits()? >= commits;
-                    match if is_done { after } else { before } {
-                        Some(entry) => Ok(Ok(entry)),
-                        None if is_done => reader.scope(scope).map(Err),
-                        None => reader.value_or_scope(scope, key),
-                    }
-                })
             }),
         }
+    }
+
+    /// Waits until everything that may have been read before is on disk. Whoever tells somebody of it waits.
+    ///
+    /// # Errors
+    /// The disk has failed: it may be there or not.
+    pub(crate) async fn on_disk(&self) -> Result<(), Fault> {
+        self.progress.on_disk().await
     }
 
     /// A page of keys, with their values or without.

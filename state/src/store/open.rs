@@ -14,6 +14,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::clock::Kept;
 use super::mark::{Mark, Marked};
+use super::progress::Progress;
 use super::reader::Pool;
 use super::recent::Recent;
 use super::schema;
@@ -151,15 +152,16 @@ impl Store {
         let (end, ended) = oneshot::channel();
         let readers = Pool::new(options);
         let recent = Arc::new(Recent::new());
+        let progress = Arc::new(Progress::new(row.commits));
         let writer = thread::Builder::new()
             .name("writer".to_owned())
             .spawn({
                 let (shared, options) = (shared.clone(), options.clone());
-                let recent = recent.clone();
+                let (recent, progress) = (recent.clone(), progress.clone());
                 move || {
                     let writer = Writer::new(
                         &connection,
-                        (shared, recent),
+                        (shared, recent, progress),
                         options,
                         publisher,
                         (mark, row),
@@ -185,6 +187,7 @@ impl Store {
             shared,
             readers,
             recent,
+            progress,
             database: options.database.clone(),
         };
         if has_begun.recv().is_err() {

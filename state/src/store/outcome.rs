@@ -57,6 +57,13 @@ impl Outcome {
         self.gone.insert(scope.clone());
     }
 
+    /// The places whose values are ahead of the table then.
+    pub(super) fn ahead(&self) -> impl Iterator<Item = &Place> {
+        let values = self.values.iter();
+        let ahead = values.filter(|(_, it)| it.as_ref().is_some_and(|it| !it.is_folded));
+        ahead.map(|(place, _)| place)
+    }
+
     /// Notes that all values of a scope are in the table, and gives those of the group that were not.
     pub(super) fn fold_scope(&mut self, scope: &Scope) -> Vec<(Place, Kept)> {
         self.folded_scopes.push(scope.clone());

@@ -117,11 +117,6 @@ impl Reader {
         outcome
     }
 
-    /// How many commits there are.
-    pub(super) fn commits(&self) -> Result<u64, Fault> {
-        read_store_row(&self.connection).map(|row| row.commits)
-    }
-
     /// A scope that exists.
     pub(crate) fn scope(&self, scope: &Scope) -> Result<Option<ScopeRow>, Fault> {
         let sql = const_format(ScopeRow::COLUMNS, "scopes WHERE scope = ?1");
@@ -149,16 +144,31 @@ impl Reader {
         }
     }
 
-    /// The value of a key that has one in the table of values, else its scope, if that exists.
-    pub(crate) fn value_or_scope(
+    /// The value of a key that has one, else its scope, if that exists. `ahead` says as of when it was not ahead
+    /// of the table of values.
+    pub(super) fn value_or_scope(
         &self,
         scope: &Scope,
         key: &Key,
+        ahead: Option<AsOf<Option<u64>>>,
     ) -> Result<Result<Entry, Option<ScopeRow>>, Fault> {
-        match self.value(scope, key)? {
-            Some(entry) => Ok(Ok(entry)),
-            None => self.scope(scope).map(Err),
+        if let Some(entry) = self.value(scope, key)? {
+            return Ok(Ok(entry));
         }
+        self.at_one_moment(|reader| {
+            if let Some(entry) = reader.value(scope, key)? {
+                return Ok(Ok(entry));
+            }
+            let Some(row) = reader.scope(scope)? else {
+                return Ok(Err(None));
+            };
+            let last = match reader.last_unfolded(&row, key, ahead)? {
+                Some(sequence) => reader.change(&row, key, sequence)?,
+                None => None,
+            };
+            let written = last.and_then(|change| change.kept(scope.as_str()));
+            Ok(written.map(|kept| kept.entry).ok_or(Some(row)))
+        })
     }
 
     /// What a change wrote, if it was one of this key and the history has it.

@@ -1,18 +1,17 @@
 //! Values that are kept in memory beside the database: those that the table of values does not have
 //! yet, and of the others those that were written or read lately.
 //!
-//! What is told from here is what the database would tell. A group hands over what it comes to before
-//! it is committed, and it is taken in when the commit is done, before anybody is answered. Between the two nobody can
-//! know from here whether the commit is seen: who wants one of these keys is told both values, and
-//! asks the database for the number of commits. What a reader finds in the table is taken in only if no commit has
-//! begun since before it looked.
+//! What is told from here is on disk. A group hands over what it comes to before it is committed, and it is taken in
+//! when it is synced, before anybody is answered. Between the two only the writer, which decides the groups after it,
+//! looks at it. What a reader finds in the table is taken in if nothing was since before it looked, and nothing is on its
+//! way that is about the same key.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::ahead::{Ahead, AsOf, Range};
 use super::generations::Generations;
-use super::outcome::Outcome;
+use super::outcome::{Outcome, Written};
 use super::place::{At, Place};
 use super::row::{Entry, Found};
 use crate::names::{Key, Scope};
@@ -31,18 +30,17 @@ struct Held {
     /// None of them is in `settled` too.
     ahead: Ahead,
     settled: Generations<Kept>,
-    under_way: Option<UnderWay>,
-    /// The sequences of scopes of which something was or is ahead, as of the last commit that is done.
+    /// The oldest first.
+    under_way: VecDeque<UnderWay>,
+    /// The sequences of scopes of which something was or is ahead, as of the last group that was taken in.
     sequences: HashMap<Scope, u64>,
-    /// How often a commit has begun.
-    begun: u64,
+    /// How many groups were taken in.
+    taken_in: u64,
 }
 
-/// A commit that has begun and not ended.
+/// What a group comes to that is not on disk for certain.
 #[derive(Debug)]
 struct UnderWay {
-    /// How many commits the database has when it is done.
-    commits: u64,
     /// The sequences of the scopes that it changes.
     sequences: Vec<(Scope, u64)>,
     outcome: Outcome,
@@ -71,13 +69,10 @@ impl Kept {
 pub(super) enum Look {
     Kept(Entry),
     /// The table has its value, if it has one.
-    Unknown(Since),
-    /// It depends on whether the database has this many commits.
-    UnderWay {
-        commits: u64,
-        /// The value before; without one it is as the table has it.
-        before: Option<Entry>,
-        after: Option<Entry>,
+    Unknown {
+        since: Since,
+        /// As of when it is not ahead of the table; unknown when nothing of its scope ever was.
+        ahead: Option<AsOf<Option<u64>>>,
     },
 }
 
@@ -97,43 +92,32 @@ impl Recent {
         Self(Mutex::new(Held {
             ahead: Ahead::default(),
             settled: Generations::new(BYTES),
-            under_way: None,
+            under_way: VecDeque::new(),
             sequences: HashMap::new(),
-            begun: 0,
+            taken_in: 0,
         }))
     }
 
     /// The value of a key, if that can be told without the database.
     pub(super) fn find(&self, at: At<'_>) -> Option<Entry> {
-        let mut held = self.held();
-        if held.is_under_way(at) {
-            return None;
-        }
-        held.find(at).map(|kept| kept.entry)
+        self.held().find(at).map(|kept| kept.entry)
     }
 
     pub(super) fn look(&self, at: At<'_>) -> Look {
         let mut held = self.held();
-        let before = held.find(at).map(|kept| kept.entry);
-        if let Some(under_way) = &held.under_way
-            && let Some(after) = under_way.outcome.find(at)
-        {
-            return Look::UnderWay {
-                commits: under_way.commits,
-                before,
-                after: after.map(|written| written.kept.entry.clone()),
-            };
-        }
-        match before {
-            Some(entry) => Look::Kept(entry),
-            None => Look::Unknown(Since(held.begun)),
+        match held.find(at) {
+            Some(kept) => Look::Kept(kept.entry),
+            None => Look::Unknown {
+                since: Since(held.taken_in),
+                ahead: held.version_ahead(at),
+            },
         }
     }
 
-    /// Keeps what somebody has found in the table, if it is still so.
+    /// Keeps what somebody has found in the table, if it is so and on disk.
     pub(super) fn found(&self, since: Since, at: At<'_>, entry: &Entry) {
         let mut held = self.held();
-        let is_present = held.begun == since.0 && held.under_way.is_none();
+        let is_present = held.taken_in == since.0 && held.coming(at).is_none();
         if is_present && !held.settled.has(at) && held.ahead.find(at).is_none() {
             let checksum = entry.checksum(at.scope.as_str(), at.key.as_str());
             let entry = entry.clone();
@@ -141,30 +125,35 @@ impl Recent {
         }
     }
 
-    /// What a write has to know of a key, if it is known: as it is between two groups.
+    /// What a write has to know of a key, as the last group has left it; if it is not known, the table has it.
     pub(super) fn present(&self, at: At<'_>) -> Option<Found> {
-        self.held().find(at).map(|kept| kept.found())
+        let mut held = self.held();
+        match held.coming(at) {
+            Some(coming) => coming.map(|written| written.kept.found()),
+            None => held.find(at).map(|kept| kept.found()),
+        }
     }
 
-    /// The value of a key that is ahead of the table.
+    /// The value of a key that is ahead of the table, as the last group has left it.
     pub(super) fn ahead(&self, at: At<'_>) -> Option<Kept> {
-        self.held().ahead.find(at).cloned()
+        self.held().present_ahead(at).cloned()
     }
 
+    /// How much is ahead, about.
     pub(super) fn extent(&self) -> Extent {
         let held = self.held();
+        let coming = held.under_way.iter().map(|it| it.outcome.values.len());
         Extent {
-            count: held.ahead.count(),
+            count: held.ahead.count() + coming.sum::<usize>(),
             bytes: held.ahead.bytes(),
         }
     }
 
-    /// The places whose values are ahead of the table, the last ones first.
+    /// The places whose values are ahead of the table, as the last group has left it; the last ones first.
     pub(super) fn places_ahead(&self) -> Vec<Place> {
-        let held = self.held();
-        let mut places: Vec<_> = held.ahead.iter().map(|(place, _)| place.clone()).collect();
-        drop(held);
+        let mut places = self.held().places_ahead(|_| true);
         places.sort_unstable_by(|one, other| other.cmp(one));
+        places.dedup();
         places
     }
 
@@ -176,19 +165,18 @@ impl Recent {
         let mut ahead = Vec::with_capacity(places.len());
         let held = self.held();
         ahead.extend(places.filter_map(|place| {
-            let kept = held.ahead.find(place.at())?.clone();
+            let kept = held.present_ahead(place.at())?.clone();
             Some((place, kept))
         }));
         ahead
     }
 
-    /// The values of a scope that are ahead.
+    /// The values of a scope that are ahead, as the last group has left it.
     pub(super) fn scope_ahead(&self, scope: &Scope) -> Vec<(Place, Kept)> {
-        let held = self.held();
-        let of_scope = held.ahead.iter().filter(|(place, _)| place.scope == *scope);
-        of_scope
-            .map(|(place, kept)| (place.clone(), kept.clone()))
-            .collect()
+        let mut places = self.held().places_ahead(|place| place.scope == *scope);
+        places.sort_unstable();
+        places.dedup();
+        self.still_ahead(places.into_iter())
     }
 
     /// The first values of a part of a scope that are ahead, before a look at the database. `None`: none
@@ -208,53 +196,66 @@ impl Recent {
     /// The version of a value if it is ahead, before a look at the database. `None`: nothing of its
     /// scope ever was.
     pub(super) fn version_ahead(&self, at: At<'_>) -> Option<AsOf<Option<u64>>> {
-        let held = self.held();
-        Some(AsOf {
-            sequence: *held.sequences.get(at.scope)?,
-            known: held.ahead.find(at).map(|kept| kept.entry.version),
-        })
+        self.held().version_ahead(at)
     }
 
     /// Says what the commit that begins now comes to, and the sequences of the scopes that it changes.
-    pub(super) fn begin_commit(
-        &self,
-        commits: u64,
-        sequences: Vec<(Scope, u64)>,
-        outcome: Outcome,
-    ) {
-        let mut held = self.held();
-        held.begun += 1;
-        held.under_way = Some(UnderWay {
-            commits,
-            sequences,
-            outcome,
-        });
+    pub(super) fn begin_commit(&self, sequences: Vec<(Scope, u64)>, outcome: Outcome) {
+        let coming = UnderWay { sequences, outcome };
+        self.held().under_way.push_back(coming);
     }
 
-    /// The commit that had begun is done.
+    /// The commit that had begun last came to nothing.
+    pub(super) fn undo_commit(&self) {
+        drop(self.held().under_way.pop_back());
+    }
+
+    /// The first commit that is under way is on disk.
     pub(super) fn end_commit(&self) {
         let mut held = self.held();
-        if let Some(done) = held.under_way.take() {
+        if let Some(done) = held.under_way.pop_front() {
+            held.taken_in += 1;
             held.sequences.extend(done.sequences);
             held.take_in(done.outcome);
         }
     }
 
-    /// The commit that had begun, if one had, came to nothing.
-    pub(super) fn undo_commit(&self) {
-        self.held().under_way = None;
-    }
-
-    /// What a panic leaves behind is whole, or a commit that seems to be under way.
+    /// What a panic leaves behind is whole, or lacks what nobody was answered.
     fn held(&self) -> MutexGuard<'_, Held> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Held {
-    fn is_under_way(&self, at: At<'_>) -> bool {
-        let under_way = self.under_way.as_ref();
-        under_way.is_some_and(|it| it.outcome.find(at).is_some())
+    fn version_ahead(&self, at: At<'_>) -> Option<AsOf<Option<u64>>> {
+        Some(AsOf {
+            sequence: *self.sequences.get(at.scope)?,
+            known: self.ahead.find(at).map(|kept| kept.entry.version),
+        })
+    }
+
+    /// What becomes of a key by what is under way, if anything; inside: its value, if it has one then.
+    fn coming(&self, at: At<'_>) -> Option<Option<&Written>> {
+        let latest_first = self.under_way.iter().rev();
+        latest_first.filter_map(|it| it.outcome.find(at)).next()
+    }
+
+    /// The value of a key that is ahead of the table when all that is under way is done.
+    fn present_ahead(&self, at: At<'_>) -> Option<&Kept> {
+        match self.coming(at) {
+            Some(coming) => coming
+                .filter(|written| !written.is_folded)
+                .map(|written| &written.kept),
+            None => self.ahead.find(at),
+        }
+    }
+
+    /// Where values are ahead, or will be, some of them twice, or no longer.
+    fn places_ahead(&self, is_wanted: impl Fn(&Place) -> bool) -> Vec<Place> {
+        let held = self.ahead.iter().map(|(place, _)| place);
+        let coming = self.under_way.iter().flat_map(|it| it.outcome.ahead());
+        let places = held.chain(coming).filter(|place| is_wanted(place));
+        places.cloned().collect()
     }
 
     fn find(&mut self, at: At<'_>) -> Option<Kept> {
@@ -308,158 +309,4 @@ impl Held {
 }
 
 #[cfg(test)]
-mod tests {
-    use bytes::Bytes;
-
-    use super::super::outcome::Written;
-    use super::*;
-    use crate::value::Value;
-
-    fn scope() -> Scope {
-        Scope::kept("org.example")
-    }
-
-    fn key(number: usize) -> Key {
-        Key::kept(&format!("key/{number}"))
-    }
-
-    fn place(number: usize) -> Place {
-        Place {
-            scope: scope(),
-            key: key(number),
-        }
-    }
-
-    fn entry(version: u64, bytes: usize) -> Entry {
-        Entry {
-            value: Value::Json(Bytes::from(vec![b'1'; bytes])),
-            version,
-            timestamp: 1,
-            expires: None,
-        }
-    }
-
-    fn write(outcome: &mut Outcome, number: usize, version: u64, is_folded: bool) {
-        let entry = entry(version, 1);
-        let kept = Kept { entry, checksum: 0 };
-        outcome.write(place(number), Written { kept, is_folded });
-    }
-
-    fn commit(recent: &Recent, change: impl FnOnce(&mut Outcome)) {
-        let mut outcome = Outcome::default();
-        change(&mut outcome);
-        recent.begin_commit(1, Vec::new(), outcome);
-        recent.end_commit();
-    }
-
-    fn version(recent: &Recent, number: usize) -> Option<u64> {
-        recent.find(place(number).at()).map(|entry| entry.version)
-    }
-
-    #[test]
-    fn what_is_being_committed_is_told_with_what_it_depends_on_and_then_as_written() {
-        let recent = Recent::new();
-        commit(&recent, |outcome| {
-            write(outcome, 1, 1, true);
-            write(outcome, 2, 2, false);
-        });
-        assert_eq!([1, 2].map(|it| version(&recent, it)), [Some(1), Some(2)]);
-        let mut outcome = Outcome::default();
-        write(&mut outcome, 1, 3, false);
-        outcome.remove(place(2));
-        recent.begin_commit(7, Vec::new(), outcome);
-        assert_eq!([1, 2].map(|it| version(&recent, it)), [None, None]);
-        for (number, before, after) in [(1, 1, Some(3)), (2, 2, None)] {
-            let Look::UnderWay {
-                commits,
-                before: found,
-                after: coming,
-            } = recent.look(place(number).at())
-            else {
-                panic!("it is under way");
-            };
-            assert_eq!(commits, 7);
-            assert_eq!(found.map(|entry| entry.version), Some(before));
-            assert_eq!(coming.map(|entry| entry.version), after);
-        }
-        recent.end_commit();
-        assert_eq!([1, 2].map(|it| version(&recent, it)), [Some(3), None]);
-        commit(&recent, |outcome| {
-            outcome.remove_scope(&scope());
-            write(outcome, 4, 5, false);
-        });
-        assert_eq!([1, 4].map(|it| version(&recent, it)), [None, Some(5)]);
-    }
-
-    #[test]
-    fn a_commit_that_came_to_nothing_leaves_what_was_there() {
-        let recent = Recent::new();
-        commit(&recent, |outcome| write(outcome, 1, 1, false));
-        let mut outcome = Outcome::default();
-        write(&mut outcome, 1, 2, false);
-        recent.begin_commit(2, Vec::new(), outcome);
-        recent.undo_commit();
-        assert_eq!(version(&recent, 1), Some(1));
-        assert_eq!(recent.extent().count, 1);
-    }
-
-    #[test]
-    fn what_is_in_the_table_is_no_longer_ahead_unless_it_was_written_again() {
-        let recent = Recent::new();
-        commit(&recent, |outcome| {
-            for number in 0..3 {
-                write(outcome, number, 1, false);
-            }
-        });
-        commit(&recent, |outcome| {
-            outcome.folded = (0..2).map(|it| (place(it), 1)).collect();
-            write(outcome, 1, 2, false);
-        });
-        assert_eq!(recent.places_ahead(), [2, 1].map(place));
-        assert_eq!(version(&recent, 0), Some(1));
-        assert_eq!(version(&recent, 1), Some(2));
-        commit(&recent, |outcome| {
-            outcome.fold_scope(&scope());
-            write(outcome, 2, 3, false);
-        });
-        assert_eq!(recent.places_ahead(), [place(2)]);
-        commit(&recent, |outcome| write(outcome, 2, 4, true));
-        let Extent { count, bytes } = recent.extent();
-        assert_eq!((count, bytes), (0, 0));
-        assert_eq!(version(&recent, 2), Some(4));
-    }
-
-    #[test]
-    fn what_a_reader_found_is_kept_unless_a_commit_has_begun_since() {
-        let recent = Recent::new();
-        let since = || match recent.look(place(2).at()) {
-            Look::Unknown(since) => since,
-            Look::Kept(_) | Look::UnderWay { .. } => panic!("something is known of it"),
-        };
-        recent.found(since(), place(1).at(), &entry(1, 1));
-        assert_eq!(version(&recent, 1), Some(1));
-        let before = since();
-        recent.begin_commit(1, Vec::new(), Outcome::default());
-        let during = since();
-        let found = |since| recent.found(since, place(2).at(), &entry(2, 1));
-        found(before);
-        found(during);
-        assert_eq!(version(&recent, 2), None);
-        recent.end_commit();
-        found(before);
-        assert_eq!(version(&recent, 2), None);
-    }
-
-    #[test]
-    fn a_large_value_takes_the_place_of_what_was_kept_and_is_not_kept() {
-        let recent = Recent::new();
-        commit(&recent, |outcome| write(outcome, 1, 1, true));
-        commit(&recent, |outcome| {
-            let entry = entry(2, VALUE_BYTES + 1);
-            let kept = Kept { entry, checksum: 0 };
-            let is_folded = true;
-            outcome.write(place(1), Written { kept, is_folded });
-        });
-        assert_eq!(version(&recent, 1), None);
-    }
-}
+mod tests;

@@ -10,7 +10,6 @@ use tokio::sync::watch;
 
 use super::Fault;
 use super::clock::Clock;
-use super::row::ScopeRow;
 use crate::metrics::Published;
 use crate::names::Scope;
 
@@ -136,7 +135,7 @@ impl Shared {
         self.metrics.refused_groups.inc();
     }
 
-    pub(super) fn show_commit<'a>(&self, touched: impl Iterator<Item = (&'a Scope, &'a ScopeRow)>) {
+    pub(super) fn show_commit<'a>(&self, touched: impl Iterator<Item = (&'a Scope, u64)>) {
         let mut condition = lock(&self.condition);
         match &*condition {
             Condition::Writes => {}
@@ -152,9 +151,9 @@ impl Shared {
         if heads.is_empty() {
             return;
         }
-        for (scope, row) in touched {
+        for (scope, sequence) in touched {
             if let Some(head) = heads.get(scope) {
-                head.send_replace(row.sequence);
+                head.send_replace(sequence);
             }
         }
     }

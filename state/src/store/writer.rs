@@ -7,6 +7,7 @@ mod folding;
 mod past;
 mod scopes;
 mod statements;
+mod syncing;
 mod upkeep;
 
 use std::collections::BTreeMap;
@@ -21,12 +22,12 @@ use std::time::{Duration, Instant, SystemTime};
 use rusqlite::Connection;
 use rusqlite::wal::CheckpointMode;
 use serde::{Deserialize, Serialize};
-use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 
 use super::clock::{Clock, Kept};
-use super::mark::{Identity, Mark, Marked};
+use super::mark::{Identity, Mark};
 use super::outcome::Outcome;
+use super::progress::Progress;
 use super::recent::Recent;
 use super::row::{Change, ScopeRow, Sum};
 use super::{Fault, Options, Shared};
@@ -37,6 +38,7 @@ pub(super) use answers::answer_checksum;
 use folding::Folding;
 pub(super) use folding::fold_history;
 use statements::Statements;
+use syncing::{Committed, Syncing, Telling};
 
 /// The most writes of a group.
 const GROUP: usize = 1_024;
@@ -125,9 +127,9 @@ pub(super) struct Writer<'c> {
     statements: Statements<'c>,
     shared: Arc<Shared>,
     recent: Arc<Recent>,
+    progress: Arc<Progress>,
     options: Options,
-    publisher: Option<mpsc::Sender<Vec<Announcement>>>,
-    mark: Mark,
+    syncing: Syncing,
     clock: Clock,
     row: StoreRow,
     scopes: BTreeMap<Scope, ScopeRow>,
@@ -177,12 +179,25 @@ pub(crate) enum WriterError {
 impl<'c> Writer<'c> {
     pub(super) fn new(
         connection: &'c Connection,
-        (shared, recent): (Arc<Shared>, Arc<Recent>),
+        (shared, recent, progress): (Arc<Shared>, Arc<Recent>, Arc<Progress>),
         options: Options,
         publisher: Option<mpsc::Sender<Vec<Announcement>>>,
         (mark, row): (Mark, StoreRow),
         wal_pages: Arc<AtomicI32>,
     ) -> Result<Self, Fault> {
+        // From here on commits are synced by the other thread.
+        connection.pragma_update(None, "synchronous", "NORMAL")?;
+        let telling = Telling {
+            identity: row.identity,
+            mark,
+            shared: shared.clone(),
+            recent: recent.clone(),
+            progress: progress.clone(),
+            publisher,
+        };
+        let wal = super::beside(&options.database, "-wal");
+        let syncing = Syncing::start(&wal, telling)
+            .map_err(|error| Fault::File(format!("{}: {error}", wal.display())))?;
         let (now, wall) = clocks();
         let kept = (row.commits > 0).then_some(row.kept);
         let mut writer = Self {
@@ -190,9 +205,9 @@ impl<'c> Writer<'c> {
             statements: Statements::prepare(connection)?,
             shared,
             recent,
+            progress,
             options,
-            publisher,
-            mark,
+            syncing,
             clock: Clock::start(kept, now, wall),
             row,
             scopes: BTreeMap::new(),
@@ -212,44 +227,47 @@ impl<'c> Writer<'c> {
     }
 
     /// Writes until nobody can submit any more, or the disk fails.
-    pub(super) fn run(mut self, submissions: &Receiver<Submission>) -> Result<(), WriterError> {
-        let mut waiting = Vec::new();
+    pub(super) fn run(self, submissions: &Receiver<Submission>) -> Result<(), WriterError> {
+        self.write_all(submissions).map_err(WriterError::Disk)
+    }
+
+    fn write_all(mut self, submissions: &Receiver<Submission>) -> Result<(), Fault> {
         loop {
-            match submissions.recv_timeout(TURN) {
-                Ok(first) => waiting.push(first),
+            let first = match submissions.recv_timeout(TURN) {
+                Ok(first) => Some(first),
                 Err(RecvTimeoutError::Timeout) if self.shared.is_closing() => break,
-                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Timeout) => None,
                 Err(RecvTimeoutError::Disconnected) => break,
-            }
-            waiting.extend(submissions.try_iter().take(GROUP - waiting.len()));
-            // The next group will be about as large.
-            let next = Vec::with_capacity(waiting.len());
-            self.turn(mem::replace(&mut waiting, next))
-                .map_err(WriterError::Disk)?;
+            };
+            self.turn(first, submissions)?;
         }
         let now = self.now();
-        self.fold_the_rest(now).map_err(WriterError::Disk)?;
-        self.mark
-            .sync()
-            .map_err(file_fault)
-            .map_err(WriterError::Disk)?;
-        self.checkpoint(CheckpointMode::TRUNCATE)
-            .map_err(WriterError::Disk)
+        self.fold_the_rest(now)?;
+        self.syncing.wait()?;
+        self.checkpoint(CheckpointMode::TRUNCATE)?;
+        self.syncing.end()
     }
 
     /// One group, and what else is due. An error is the end.
-    fn turn(&mut self, group: Vec<Submission>) -> Result<(), Fault> {
+    fn turn(
+        &mut self,
+        first: Option<Submission>,
+        submissions: &Receiver<Submission>,
+    ) -> Result<(), Fault> {
         let now = self.now();
-        self.shared.beat(now.instant);
+        if self.syncing.is_free()? {
+            self.shared.beat(now.instant);
+        }
         let is_due = self.next_due.is_some_and(|due| due <= now.clock);
-        if !group.is_empty() || is_due {
-            self.commit_group(group, now)?;
+        if first.is_some() || is_due {
+            let group = Vec::from_iter(first);
+            self.commit_group(group, Some(submissions), now)?;
         } else if self.is_at_rest(now) {
             self.fold_the_rest(now)?;
         }
         if now.instant.saturating_duration_since(self.last_upkeep) >= UPKEEP {
             self.last_upkeep = now.instant;
-            self.mark.sync().map_err(file_fault)?;
+            self.syncing.sync_mark()?;
             self.keep_up(now)?;
             self.show_sizes();
         }
@@ -259,24 +277,21 @@ impl<'c> Writer<'c> {
         Ok(())
     }
 
-    /// Commits a group and answers it. When it fails for a reason that may lie in one write, each is
-    /// tried alone.
-    fn commit_group(&mut self, group: Vec<Submission>, now: Now) -> Result<(), Fault> {
-        let size = group.len();
-        match self.try_group(&group, now) {
-            Ok(answers) => {
-                self.shared.metrics.committed(size);
-                self.after_commit();
-                for (submission, answer) in group.into_iter().zip(answers) {
-                    submission.answer(answer);
-                }
-                Ok(())
-            }
-            Err(fault @ Fault::Damaged { .. }) if size > 1 => {
+    /// Commits a group, of these and of what else is submitted, and has it answered. When it fails for a reason
+    /// that may lie in one write, each is tried alone.
+    fn commit_group(
+        &mut self,
+        mut group: Vec<Submission>,
+        submissions: Option<&Receiver<Submission>>,
+        now: Now,
+    ) -> Result<(), Fault> {
+        match self.try_group(&mut group, submissions, now) {
+            Ok(answers) => self.after_commit(group.into_iter().zip(answers).collect()),
+            Err(fault @ Fault::Damaged { .. }) if group.len() > 1 => {
                 self.roll_back()?;
                 tracing::debug!(%fault, "a group is committed one by one");
                 for submission in group {
-                    self.commit_group(vec![submission], now)?;
+                    self.commit_group(vec![submission], None, now)?;
                 }
                 Ok(())
             }
@@ -293,30 +308,63 @@ impl<'c> Writer<'c> {
         }
     }
 
-    fn try_group(&mut self, group: &[Submission], now: Now) -> Result<Vec<Answer>, Fault> {
+    /// Decides and commits a group. While the group before is synced, more is taken into it.
+    fn try_group(
+        &mut self,
+        group: &mut Vec<Submission>,
+        submissions: Option<&Receiver<Submission>>,
+        mut now: Now,
+    ) -> Result<Vec<Answer>, Fault> {
         self.statements.begin.execute([])?;
         self.fold_some(now)?;
         self.expire_due(now)?;
-        let mut answers = Vec::with_capacity(group.len());
-        for submission in group {
-            answers.push(self.answer(submission, now)?);
+        let mut answers = Vec::new();
+        loop {
+            let is_last = self.syncing.is_free()?;
+            if let Some(submissions) = submissions {
+                group.extend(submissions.try_iter().take(GROUP - group.len()));
+            }
+            answers.reserve(group.len() - answers.len());
+            let is_idle = answers.len() == group.len();
+            for submission in &group[answers.len()..] {
+                answers.push(self.answer(submission, now)?);
+            }
+            if is_last {
+                break;
+            }
+            if is_idle {
+                self.syncing.wait()?;
+            }
+            now = self.now();
         }
         self.end_group(now)?;
         self.commit()?;
         Ok(answers)
     }
 
+    /// Commits what was decided; the disk is free. Readers may see it from here on.
     fn commit(&mut self) -> Result<(), Fault> {
+        self.syncing.wait()?;
+        self.shared.beat(self.now().instant);
         let outcome = mem::take(&mut self.group.outcome);
         self.folding.last_group = outcome.values.len();
-        let changed = self.group.before.keys();
-        let sequences = changed
-            .filter_map(|scope| Some((scope.clone(), self.scopes.get(scope)?.sequence)))
-            .collect();
-        self.recent
-            .begin_commit(self.row.commits, sequences, outcome);
-        self.statements.commit.execute([])?;
+        self.progress.begin(self.row.commits);
+        self.recent.begin_commit(self.heads(), outcome);
+        let committed = self.statements.commit.execute([]);
+        if committed.is_err() {
+            self.recent.undo_commit();
+            self.progress.undo();
+        }
+        committed?;
         Ok(())
+    }
+
+    /// The sequences of the scopes that the group has changed.
+    fn heads(&self) -> Vec<(Scope, u64)> {
+        let changed = self.group.before.keys();
+        let heads =
+            changed.filter_map(|scope| Some((scope.clone(), self.scopes.get(scope)?.sequence)));
+        heads.collect()
     }
 
     fn decide(&mut self, write: &Write, now: Now) -> Result<Answer, Fault> {
@@ -354,37 +402,16 @@ impl<'c> Writer<'c> {
         Ok(())
     }
 
-    /// Tells everybody of what is on disk.
-    fn after_commit(&mut self) {
-        let marked = Marked {
-            identity: self.row.identity,
-            commits: self.row.commits,
-        };
-        if let Err(error) = self.mark.write(marked) {
-            // It is behind from here on, which makes it see less.
-            tracing::warn!(context = "state.mark", %error, "the mark cannot be written");
-        }
+    /// Has what was committed synced, and everybody told of it.
+    fn after_commit(&mut self, answers: Vec<(Submission, Answer)>) -> Result<(), Fault> {
+        let heads = self.heads();
         let group = self.next_group();
-        self.recent.end_commit();
-        let scopes = group.before.keys();
-        let heads = scopes.filter_map(|scope| Some((scope, self.scopes.get(scope)?)));
-        self.shared.show_commit(heads);
-        self.announce(group.announcements);
-    }
-
-    /// Hands changes to whoever publishes them. Does not wait: what there is no room for is counted,
-    /// and shows on the bus as a jump of its scope's sequence.
-    fn announce(&self, announcements: Vec<Announcement>) {
-        let count = announcements.len() as u64;
-        let Some(publisher) = self.publisher.as_ref().filter(|_| count > 0) else {
-            return;
-        };
-        match publisher.try_send(announcements) {
-            Ok(()) => {}
-            Err(TrySendError::Full(_) | TrySendError::Closed(_)) => {
-                self.shared.metrics.unpublished.inc_by(count);
-            }
-        }
+        self.syncing.sync(Committed {
+            commits: self.row.commits,
+            heads,
+            announcements: group.announcements,
+            answers,
+        })
     }
 
     /// Takes the present group, in whose place comes one that may be as large.
@@ -403,7 +430,6 @@ impl<'c> Writer<'c> {
         if !self.connection.is_autocommit() {
             self.connection.execute_batch("ROLLBACK")?;
         }
-        self.recent.undo_commit();
         self.folding.give_up_sweep();
         let Group { before, swept, .. } = self.next_group();
         self.folding.put_back(swept);
@@ -460,8 +486,4 @@ impl<'c> Writer<'c> {
 #[expect(clippy::disallowed_methods, reason = "the clock of the writer's loop")]
 fn clocks() -> (Instant, SystemTime) {
     (Instant::now(), SystemTime::now())
-}
-
-fn file_fault(error: std::io::Error) -> Fault {
-    Fault::File(format!("the mark: {error}"))
 }

@@ -1,7 +1,10 @@
-/* Fails writes and syncs of a database while files in $FAULTS say so: `full`, `fail-sync`. */
+/* Does to the writes and syncs of a database what files in $FAULTS say: while there is `full` or `fail-sync`, they
+ * fail; while there is `hold-sync`, syncs do not end; with `keep-synced`, what was synced is kept beside each file,
+ * under its name and `.synced`. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -43,5 +46,42 @@ ssize_t pwrite(int fd, const void *bytes, size_t count, off_t offset) {
 ssize_t pwrite64(int fd, const void *bytes, size_t count, off64_t offset) {
   return fails("full", fd, ENOSPC) ? -1 : NEXT(pwrite64)(fd, bytes, count, offset);
 }
-int fsync(int fd) { return fails("fail-sync", fd, EIO) ? -1 : NEXT(fsync)(fd); }
-int fdatasync(int fd) { return fails("fail-sync", fd, EIO) ? -1 : NEXT(fdatasync)(fd); }
+
+static void path_of(int fd, char *path, const char *end) {
+  char link[64];
+  snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+  ssize_t length = readlink(link, path, PATH_MAX - 16);
+  strcpy(path + (length < 0 ? 0 : length), end);
+}
+
+/* What a file has before it is synced is on the disk afterwards; what is written meanwhile may not be. */
+static void copy(int fd) {
+  char path[PATH_MAX], copy[PATH_MAX], bytes[1 << 16];
+  path_of(fd, path, "");
+  path_of(fd, copy, ".syncing");
+  int from = open(path, O_RDONLY), to = open(copy, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+  for (ssize_t count; (count = read(from, bytes, sizeof bytes)) > 0;)
+    if (NEXT(write)(to, bytes, count) != count) abort();
+  close(from);
+  close(to);
+}
+
+static void install_copy(int fd) {
+  char copy[PATH_MAX], synced[PATH_MAX];
+  path_of(fd, copy, ".syncing");
+  path_of(fd, synced, ".synced");
+  rename(copy, synced);
+}
+
+static int sync_with(int (*sync)(int), int fd) {
+  while (is_asked_for("hold-sync", fd)) usleep(1000);
+  if (fails("fail-sync", fd, EIO)) return -1;
+  int is_kept = is_asked_for("keep-synced", fd);
+  if (is_kept) copy(fd);
+  int result = sync(fd);
+  if (is_kept && result == 0) install_copy(fd);
+  return result;
+}
+
+int fsync(int fd) { return sync_with(NEXT(fsync), fd); }
+int fdatasync(int fd) { return sync_with(NEXT(fdatasync), fd); }

@@ -22,7 +22,8 @@ impl Writer<'_> {
         drop(rows);
         self.scopes = scopes;
         let all = self.scopes.iter();
-        self.shared.show_commit(all);
+        self.shared
+            .show_commit(all.map(|(scope, row)| (scope, row.sequence)));
         Ok(())
     }
 

@@ -113,10 +113,7 @@ impl Writer<'_> {
     /// Ends a group that nobody waits for.
     pub(super) fn end_upkeep(&mut self, outcome: Result<(), Fault>) -> Result<(), Fault> {
         match outcome {
-            Ok(()) => {
-                self.after_commit();
-                Ok(())
-            }
+            Ok(()) => self.after_commit(Vec::new()),
             Err(fault @ (Fault::Full | Fault::Held | Fault::Damaged { .. })) => {
                 self.roll_back()?;
                 self.shared.show_refusing(&fault);
