@@ -295,23 +295,26 @@ impl Change {
         Some(Kept { entry, checksum })
     }
 
-    /// Writes a row.
-    pub(super) fn insert(
+    /// How many columns a row has.
+    pub(super) const WIDTH: usize = 9;
+
+    /// Gives a statement the columns of a row, from a parameter on.
+    pub(super) fn bind(
         &self,
         statement: &mut rusqlite::Statement<'_>,
         id: i64,
+        first: usize,
     ) -> Result<(), Fault> {
-        statement.execute((
-            id,
-            self.event.number(),
-            self.key.as_ref().map(Key::as_str),
-            self.value.as_ref().map(Stored),
-            self.timestamp,
-            self.link(),
-            self.value.as_ref().and_then(Value::content_type),
-            self.more,
-            self.checksum(id),
-        ))?;
+        let content_type = self.value.as_ref().and_then(Value::content_type);
+        statement.raw_bind_parameter(first, id)?;
+        statement.raw_bind_parameter(first + 1, self.event.number())?;
+        statement.raw_bind_parameter(first + 2, self.key.as_ref().map(Key::as_str))?;
+        statement.raw_bind_parameter(first + 3, self.value.as_ref().map(Stored))?;
+        statement.raw_bind_parameter(first + 4, self.timestamp)?;
+        statement.raw_bind_parameter(first + 5, self.link())?;
+        statement.raw_bind_parameter(first + 6, content_type)?;
+        statement.raw_bind_parameter(first + 7, self.more)?;
+        statement.raw_bind_parameter(first + 8, self.checksum(id))?;
         Ok(())
     }
 
@@ -388,11 +391,23 @@ fn unsigned(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
 }
 
 /// A checksum on its way: each part is told apart from the next.
-pub(super) struct Sum(Hasher);
+pub(super) struct Sum {
+    hasher: Hasher,
+    /// What is to be hashed next: many short parts take longer than one long one.
+    parts: [u8; PARTS_BYTES],
+    length: usize,
+}
+
+/// Enough for the parts of a row, apart from its value.
+const PARTS_BYTES: usize = 256;
 
 impl Sum {
     pub(super) fn of(table: &str) -> Self {
-        let mut sum = Self(Hasher::new());
+        let mut sum = Self {
+            hasher: Hasher::new(),
+            parts: [0; PARTS_BYTES],
+            length: 0,
+        };
         sum.text(table);
         sum
     }
@@ -402,13 +417,25 @@ impl Sum {
     }
 
     pub(super) fn bytes(&mut self, bytes: &[u8]) -> &mut Self {
-        self.number(bytes.len() as i64);
-        self.0.update(bytes);
-        self
+        self.number(bytes.len() as i64).add(bytes)
     }
 
     pub(super) fn number(&mut self, number: i64) -> &mut Self {
-        self.0.update(&number.to_le_bytes());
+        self.add(&number.to_le_bytes())
+    }
+
+    fn add(&mut self, part: &[u8]) -> &mut Self {
+        if part.len() > PARTS_BYTES - self.length {
+            self.hasher.update(&self.parts[..self.length]);
+            self.length = 0;
+        }
+        match self.parts.get_mut(self.length..self.length + part.len()) {
+            Some(room) => {
+                room.copy_from_slice(part);
+                self.length += part.len();
+            }
+            None => self.hasher.update(part),
+        }
         self
     }
 
@@ -417,7 +444,8 @@ impl Sum {
         self.bytes(value.data())
     }
 
-    pub(super) fn end(self) -> u32 {
-        self.0.finalize()
+    pub(super) fn end(mut self) -> u32 {
+        self.hasher.update(&self.parts[..self.length]);
+        self.hasher.finalize()
     }
 }

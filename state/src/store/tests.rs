@@ -276,3 +276,27 @@ fn writes_that_wait_are_committed_together() {
     assert_eq!(totals.keys, 200);
     assert!(totals.commits < 100, "{totals:?}");
 }
+
+#[test]
+fn a_scope_that_is_deleted_with_its_last_changes_leaves_none_of_them() {
+    let held = Held::new();
+    let scope = Scope::parse(SCOPE).unwrap();
+    let mut waiting = Vec::new();
+    let mut submit = |write| waiting.push(held.store.submit(write, None).unwrap());
+    for round in 0..20 {
+        for key in 0..20 {
+            let edit = set(&format!("key/{round}/{key}"), "1", Condition::None);
+            submit(Write::Edit(edit));
+        }
+        submit(Write::DeleteScope(scope.clone()));
+    }
+    submit(Write::Edit(set("a", "1", Condition::None)));
+    for answer in waiting {
+        answer.blocking_recv().unwrap().1.unwrap();
+    }
+    held.store.check(&mut |_, _| true).unwrap();
+    assert_eq!(held.row().keys, 1);
+    // Made, set and deleted each time, then made and set.
+    assert_eq!(held.row().sequence, 20 * 22 + 2);
+    assert_eq!(held.history("a").unwrap().len(), 1);
+}

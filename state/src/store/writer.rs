@@ -150,7 +150,10 @@ pub(super) struct Writer<'c> {
 struct Group {
     /// Scopes as they were before.
     before: BTreeMap<Scope, Option<ScopeRow>>,
+    /// What it has changed, which is announced afterwards.
     announcements: Vec<Announcement>,
+    /// The ids of those changes that the history does not have yet: the last ones.
+    unlogged: Vec<i64>,
     /// What it comes to for values.
     outcome: Outcome,
     /// Scopes whose sweep it has ended.
@@ -383,6 +386,7 @@ impl<'c> Writer<'c> {
 
     /// Writes what the group has changed of scopes, and that there was a commit.
     fn end_group(&mut self, now: Now) -> Result<(), Fault> {
+        self.write_log()?;
         self.shorten_histories(now)?;
         self.write_scopes()?;
         let kept = self.clock.kept(now.instant, now.wall);
@@ -419,6 +423,7 @@ impl<'c> Writer<'c> {
         let size = self.folding.last_group;
         let next = Group {
             announcements: Vec::with_capacity(size),
+            unlogged: Vec::with_capacity(size),
             outcome: Outcome::with_capacity(size),
             ..Group::default()
         };

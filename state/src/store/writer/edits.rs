@@ -1,7 +1,10 @@
 //! Edits of keys: first everything is looked at and decided, then everything is written.
 
+use std::mem;
+
 use rusqlite::OptionalExtension as _;
 
+use super::statements::LOGGED;
 use super::{Announcement, Edited, Now, Writer, Written};
 use crate::names::{Key, Scope};
 use crate::refusal::{Code, Refusal};
@@ -278,14 +281,38 @@ impl Writer<'_> {
         }
     }
 
-    /// Adds a change to the history, and to what is announced after the commit.
+    /// Adds a change to the history, at the latest at the end of the group, and to what is announced after it.
     pub(super) fn log(&mut self, scope: &Scope, change: Change) -> Result<(), Fault> {
         let id = self.change_id(scope, change.sequence)?;
-        change.insert(&mut self.statements.log, id)?;
+        self.group.unlogged.push(id);
         self.group.announcements.push(Announcement {
             scope: scope.clone(),
             change,
         });
+        Ok(())
+    }
+
+    /// Writes the changes that the history does not have yet. To be called before it is looked at.
+    pub(super) fn write_log(&mut self) -> Result<(), Fault> {
+        let ids = mem::take(&mut self.group.unlogged);
+        let logged = self.group.announcements.len() - ids.len();
+        let changes = &self.group.announcements[logged..];
+        let (many, single) = (ids.chunks_exact(LOGGED), changes.chunks_exact(LOGGED));
+        let rest = many.remainder().iter().zip(single.remainder());
+        for (ids, changes) in many.zip(single) {
+            let statement = &mut self.statements.log_many;
+            for (row, (id, announcement)) in ids.iter().zip(changes).enumerate() {
+                let change = &announcement.change;
+                change.bind(statement, *id, row * Change::WIDTH + 1)?;
+            }
+            statement.raw_execute()?;
+        }
+        // It keeps copies of what it was given.
+        self.statements.log_many.clear_bindings();
+        for (id, announcement) in rest {
+            announcement.change.bind(&mut self.statements.log, *id, 1)?;
+            self.statements.log.raw_execute()?;
+        }
         Ok(())
     }
 

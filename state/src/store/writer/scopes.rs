@@ -193,6 +193,7 @@ impl Writer<'_> {
             row.keys = 0;
             row.digest = 0;
         }
+        self.write_log()?;
         // Whoever watches up to the end is told of it.
         self.forget_up_to(scope, sequence - 1)?;
         Ok(Ok(Written::Scope { sequence, deleted }))

@@ -11,6 +11,10 @@ pub(super) const PUT: &str = "INSERT INTO state
      ON CONFLICT (scope, key) DO UPDATE SET value = ?3, timestamp = ?4, version = ?5,
      content_type = ?6, expires = ?7, checksum = ?8";
 
+/// How many changes are written by one statement, where there are that many: half of the time of one that writes
+/// one goes into beginning and ending it.
+pub(super) const LOGGED: usize = 16;
+
 pub(super) struct Statements<'c> {
     pub(super) begin: Statement<'c>,
     pub(super) commit: Statement<'c>,
@@ -18,6 +22,8 @@ pub(super) struct Statements<'c> {
     pub(super) put: Statement<'c>,
     pub(super) delete: Statement<'c>,
     pub(super) log: Statement<'c>,
+    /// The same for [`LOGGED`] changes at once.
+    pub(super) log_many: Statement<'c>,
     pub(super) bury: Statement<'c>,
     pub(super) exhume: Statement<'c>,
     pub(super) scope: Statement<'c>,
@@ -38,10 +44,8 @@ impl<'c> Statements<'c> {
             ))?,
             put: prepare(PUT)?,
             delete: prepare("DELETE FROM state WHERE scope = ?1 AND key = ?2")?,
-            log: prepare(&format!(
-                "INSERT INTO changes ({}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
-                Change::COLUMNS
-            ))?,
+            log: prepare(&log(1))?,
+            log_many: prepare(&log(LOGGED))?,
             bury: prepare("INSERT INTO deleted (scope, key, version) VALUES (?1, ?2, ?3)")?,
             exhume: prepare("DELETE FROM deleted WHERE scope = ?1 AND key = ?2 RETURNING version")?,
             scope: prepare(
@@ -63,4 +67,11 @@ impl<'c> Statements<'c> {
             )?,
         })
     }
+}
+
+/// Writes so many changes.
+fn log(count: usize) -> String {
+    let row = format!("({})", ["?"; Change::WIDTH].join(", "));
+    let rows = vec![row; count].join(", ");
+    format!("INSERT INTO changes ({}) VALUES {rows}", Change::COLUMNS)
 }
