@@ -51,13 +51,22 @@ impl Ahead {
         self.places.get(&at)
     }
 
-    /// Takes the place of the value that there was of a key.
-    pub(super) fn put(&mut self, place: Place, kept: Kept) {
-        let key_bytes = place.key.as_str().len();
+    /// Takes the place of the value that there was of a key, if there was one; gives it back otherwise.
+    pub(super) fn replace(&mut self, at: At<'_>, kept: Kept) -> Result<(), Kept> {
+        let Some(before) = self.places.get_mut(&at) else {
+            return Err(kept);
+        };
+        let key_bytes = at.key.as_str().len();
         self.bytes += size(key_bytes, &kept);
-        if let Some(before) = self.places.insert(place, kept) {
-            self.bytes -= size(key_bytes, &before);
-        }
+        self.bytes -= size(key_bytes, before);
+        *before = kept;
+        Ok(())
+    }
+
+    /// Adds a value of a key that had none.
+    pub(super) fn add(&mut self, place: Place, kept: Kept) {
+        self.bytes += size(place.key.as_str().len(), &kept);
+        self.places.insert(place, kept);
     }
 
     pub(super) fn take(&mut self, at: At<'_>) -> Option<Kept> {

@@ -128,9 +128,12 @@ impl Recent {
     /// What a write has to know of a key, as the last group has left it; if it is not known, the table has it.
     pub(super) fn present(&self, at: At<'_>) -> Option<Found> {
         let mut held = self.held();
-        match held.coming(at) {
-            Some(coming) => coming.map(|written| written.kept.found()),
-            None => held.find(at).map(|kept| kept.found()),
+        if let Some(coming) = held.coming(at) {
+            return coming.map(|written| written.kept.found());
+        }
+        match held.ahead.find(at) {
+            Some(kept) => Some(kept.found()),
+            None => held.settled.find(at).map(|kept| kept.found()),
         }
     }
 
@@ -283,8 +286,10 @@ impl Held {
         for (place, written) in outcome.values {
             match written {
                 Some(written) if !written.is_folded => {
-                    self.settled.forget(place.at());
-                    self.ahead.put(place, written.kept);
+                    if let Err(kept) = self.ahead.replace(place.at(), written.kept) {
+                        self.settled.forget(place.at());
+                        self.ahead.add(place, kept);
+                    }
                 }
                 Some(written) => {
                     self.ahead.take(place.at());

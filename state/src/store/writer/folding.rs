@@ -29,7 +29,7 @@ const AHEAD_BYTES: usize = 16 << 20;
 /// What they may take before a sweep is done at once.
 const MOST_AHEAD_BYTES: usize = 64 << 20;
 /// A sweep begins at least in so many times of [`Options::rest`](crate::store::Options), however few values are ahead.
-const RESTS: u32 = 10;
+const RESTS: u32 = 40;
 /// The fewest values that are written in a millisecond of a sweep.
 const PER_MILLISECOND: usize = 16;
 
