@@ -12,7 +12,7 @@ use anyhow::Context as _;
 use serde::{Serialize, Serializer};
 use tempfile::TempDir;
 
-use super::script::{Language, create_bucket};
+use super::script::{Language, create_bucket, subscriber};
 use crate::cli::OwnBroker;
 use crate::process::{BrokerProcess, Told, is_on_the_path, nats_with, own, own_with};
 use crate::zmtp;
@@ -143,13 +143,18 @@ fn plantd(folder: TempDir) -> anyhow::Result<Service> {
     ))
 }
 
-/// Reads all that a bus has, until it ends.
+/// Subscribes to all that a bus has.
 fn subscribe(backend: &str) -> anyhow::Result<()> {
     let mut stream: TcpStream = zmtp::connect(backend, "SUB").context("subscribe")?;
     stream.write_all(&zmtp::encode(&[b"\x01"]).bytes)?;
+    read_all(stream);
+    Ok(())
+}
+
+/// Reads what comes, until it ends.
+fn read_all(mut stream: TcpStream) {
     let mut bytes = vec![0; 1 << 20];
     thread::spawn(move || while stream.read(&mut bytes).is_ok_and(|count| count > 0) {});
-    Ok(())
 }
 
 fn state_process(broker: &BrokerProcess, folder: &Path) -> anyhow::Result<BrokerProcess> {
@@ -165,11 +170,13 @@ fn state_process(broker: &BrokerProcess, folder: &Path) -> anyhow::Result<Broker
     )
 }
 
+/// A bucket as its clients make it, and somebody who is sent every value, as with plantd.
 fn nats_kv(folder: TempDir) -> anyhow::Result<Service> {
     let store = folder.path().display().to_string();
     let server = nats_with(&["--jetstream", "--store_dir", &store])?;
     let address = server.address(0)?.to_owned();
     create_bucket(&address)?;
+    read_all(subscriber(&address)?);
     Ok(Service::new(Language::Nats, address, vec![server], folder))
 }
 

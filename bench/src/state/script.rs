@@ -111,7 +111,7 @@ impl Language {
     }
 }
 
-pub(super) use nats::create_bucket;
+pub(super) use nats::{create_bucket, subscriber};
 
 /// The digits of a key, or of the value of one.
 fn key_digits(at: usize, keys: Keys) -> Mark {

@@ -21,6 +21,11 @@ pub(super) fn client(address: &str, client: u64) -> io::Result<TcpStream> {
     nats::connect(address, &format!("SUB {INBOX}{client}.* 1\r\n"))
 }
 
+/// A connection that is sent every value that is put.
+pub(crate) fn subscriber(address: &str) -> io::Result<TcpStream> {
+    nats::connect(address, &format!("SUB $KV.{SCOPE}.> 1\r\n"))
+}
+
 /// Makes the bucket as the clients of NATS do, in files, with the server's way to sync them.
 pub(crate) fn create_bucket(address: &str) -> anyhow::Result<()> {
     let mut stream = client(address, 0)?;
