@@ -79,21 +79,26 @@ impl Body {
         let bytes = limits.message_bytes - ENVELOPE_BYTES;
         let longest = self.0.frames().map(<[u8]>::len).max().unwrap_or_default();
         if self.0.frame_count() > frames {
-            Err(format!("{} frames; at most {frames}", self.0.frame_count()))
-        } else if longest > limits.frame_bytes {
-            Err(format!(
-                "a frame of {longest} bytes; at most {}",
-                limits.frame_bytes
-            ))
-        } else if self.len_encoded() > bytes {
-            Err(format!(
+            return Err(format!("{} frames; at most {frames}", self.0.frame_count()));
+        }
+        check_frame(longest)?;
+        if self.len_encoded() > bytes {
+            return Err(format!(
                 "{} bytes in all; at most {bytes}",
                 self.len_encoded()
-            ))
-        } else {
-            Ok(())
+            ));
         }
+        Ok(())
     }
+}
+
+/// Checks the size of a frame as [`Body::check_size`] does.
+pub(crate) fn check_frame(bytes: usize) -> Result<(), String> {
+    let most = Limits::default().frame_bytes;
+    if bytes > most {
+        return Err(format!("a frame of {bytes} bytes; at most {most}"));
+    }
+    Ok(())
 }
 
 impl From<Message> for Body {

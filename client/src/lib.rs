@@ -140,7 +140,8 @@ pub use reply::Reply;
 pub use request_error::{RequestError, Unreachable};
 pub use sink::{Gap, Sink, SinkBuilder, SinkClosed, SinkEvent, SubscribeError};
 pub use source::{
-    PublicationBuilder, PublishError, Source, SourceBuilder, SourceClosed, Unconfirmed,
+    Burst, Heading, PublicationBuilder, PublishError, Source, SourceBuilder, SourceClosed,
+    Unconfirmed,
 };
 pub use state::State;
 pub use status::{BrokerStatus, Status};

@@ -11,7 +11,7 @@ mod zeromq;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use plantd_zmtp::{Endpoint, Message, SocketType, Subscription};
+use plantd_zmtp::{Endpoint, Message, Run, SocketType, Subscription};
 use serde::{Deserialize, Serialize};
 
 /// How long dialling may take.
@@ -174,6 +174,15 @@ impl Links {
             Carrier::Plantd(connections) => connections.send(key, encode),
             #[cfg(feature = "zeromq")]
             Carrier::Zeromq(connections) => connections.send(key, encode),
+        }
+    }
+
+    /// Queues messages as they are. They go out with [`Links::flush`].
+    pub(crate) fn send_run(&mut self, key: ConnectionKey, run: &Run) {
+        match &mut self.carrier {
+            Carrier::Plantd(connections) => connections.send_run(key, run),
+            #[cfg(feature = "zeromq")]
+            Carrier::Zeromq(connections) => connections.send_run(key, run),
         }
     }
 

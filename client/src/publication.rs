@@ -14,7 +14,7 @@ use std::{
 
 use bytes::{BufMut, Bytes, BytesMut};
 use plantd_mdp::Properties;
-use plantd_zmtp::Message;
+use plantd_zmtp::{Message, encoded_frame_bytes};
 use serde::de::IgnoredAny;
 
 use crate::{Body, Topic};
@@ -51,8 +51,10 @@ pub struct PublicationHeader {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SourceId([u8; 16]);
 
+/// Source and sequence.
+const NUMBERS_BYTES: usize = 24;
 /// Source, sequence and time.
-const FIXED_BYTES: usize = 32;
+const FIXED_BYTES: usize = NUMBERS_BYTES + 8;
 const MAX_HEADER_BYTES: usize = 4096;
 /// 2000 and 2200, in seconds since 1970.
 const CREDIBLE_SECONDS: std::ops::Range<u64> = 946_684_800..7_258_118_400;
@@ -126,17 +128,6 @@ impl PublicationHeader {
             properties,
         })
     }
-
-    /// Appends the header's frame as ZMTP encodes it, with another to follow.
-    fn encode(&self, out: &mut BytesMut) {
-        let properties = self.properties.encoded();
-        let mut frame = BytesMut::with_capacity(FIXED_BYTES + properties.len());
-        frame.put_slice(&self.source.0);
-        frame.put_u64(self.sequence);
-        frame.put_u64(nanos_of(self.time));
-        frame.put_slice(properties);
-        Message::encode_frame(out, &frame, true);
-    }
 }
 
 /// A time on the wire; one before 2000 or after 2200, which no reader would take for a time, is moved
@@ -185,20 +176,38 @@ impl Publication {
         }
     }
 
-    /// Appends topic and header, and gives the body that belongs after them: at least one frame.
-    pub(crate) fn encode<'a>(
+    /// Appends topic and header as ZMTP encodes them, and makes room for a body of so many bytes, which
+    /// has to follow. The header has yet to be given its numbers, by [`Publication::number`].
+    pub(crate) fn encode_envelope(
         topic: &Topic,
-        header: &PublicationHeader,
-        body: &'a Message,
+        properties: &Properties,
+        time: SystemTime,
+        body_bytes: usize,
         out: &mut BytesMut,
-    ) -> Option<&'a Message> {
+    ) {
+        let properties = properties.encoded();
+        let header_bytes = FIXED_BYTES + properties.len();
+        let topic_bytes = encoded_frame_bytes(topic.as_bytes().len());
+        out.reserve(topic_bytes + encoded_frame_bytes(header_bytes) + body_bytes);
         Message::encode_frame(out, topic.as_bytes(), true);
-        header.encode(out);
-        if body.is_empty() {
-            Message::encode_frame(out, &[], false);
-            return None;
-        }
-        Some(body)
+        Message::encode_frame_header(out, header_bytes, true);
+        out.put_bytes(0, NUMBERS_BYTES);
+        out.put_u64(nanos_of(time));
+        out.put_slice(properties);
+    }
+
+    /// Where in an envelope the numbers stand.
+    pub(crate) fn numbers_at(topic: &Topic, properties: &Properties) -> usize {
+        let header_bytes = FIXED_BYTES + properties.encoded().len();
+        let header_at = encoded_frame_bytes(topic.as_bytes().len());
+        header_at + encoded_frame_bytes(header_bytes) - header_bytes
+    }
+
+    /// Writes who published it, and as which of its topic, where [`Publication::numbers_at`] says.
+    pub(crate) fn number(numbers: &mut [u8], source: SourceId, sequence: u64) {
+        let (id, rest) = numbers.split_at_mut(source.0.len());
+        id.copy_from_slice(&source.0);
+        rest[..8].copy_from_slice(&sequence.to_be_bytes());
     }
 }
 

@@ -1,6 +1,9 @@
 //! What publishes on a bus, and how it is configured.
 
+mod burst;
+mod draft;
 mod error;
+mod heading;
 mod kept;
 mod owner;
 mod sequences;
@@ -13,21 +16,23 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use bytes::Bytes;
-use plantd_mdp::{Properties, ReconnectDelays};
+use bytes::{Bytes, BytesMut};
+use plantd_mdp::ReconnectDelays;
 use plantd_zmtp::Message;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use self::{
-    kept::Kept,
+    draft::Draft,
+    kept::{Kept, Wanted},
     owner::{Command, Owner},
 };
 use crate::{
-    Body, ConfigError, Status, Topic, Transport, brokers::BrokerList, link::Role,
-    property::with_property, uplinks::Uplinks,
+    Body, ConfigError, Status, Transport, brokers::BrokerList, link::Role, uplinks::Uplinks,
 };
 
+pub use burst::Burst;
 pub use error::{PublishError, SourceClosed, Unconfirmed};
+pub use heading::Heading;
 
 /// The default of [`SourceBuilder::buffer`].
 const BUFFER_BYTES: usize = 16 * 1024 * 1024;
@@ -53,6 +58,9 @@ pub struct Source {
     commands: mpsc::UnboundedSender<Command>,
     kept_bytes: Arc<AtomicUsize>,
     limit_bytes: usize,
+    /// What may be wanted of what is published; the rest is only counted. A topic that is subscribed to
+    /// shows here before the task tells anybody that it is.
+    wanted: watch::Receiver<Arc<Wanted>>,
     status: watch::Receiver<Status>,
 }
 
@@ -76,7 +84,8 @@ impl Source {
     /// Publishes a body on a topic. Never waits.
     ///
     /// # Errors
-    /// [`PublishError`]; of them [`PublishError::Full`] passes when a broker is there again.
+    /// [`PublishError`]; of them [`PublishError::Full`] passes when a broker is there again, and is not
+    /// given where nobody subscribes to the topic.
     pub fn publish(
         &self,
         topic: impl AsRef<[u8]>,
@@ -93,10 +102,43 @@ impl Source {
     ) -> PublicationBuilder<'_> {
         PublicationBuilder {
             source: self,
-            topic: Topic::new(topic).map_err(PublishError::from),
-            properties: Ok(Properties::default()),
+            heading: Heading::new(topic),
             body: body.into(),
         }
+    }
+
+    /// Publishes what a function gives to the [`Burst`], in its order and with one time, for less than one
+    /// by one: it is handed over and sent together, and a body need not be made where nobody subscribes
+    /// to it. Never waits.
+    ///
+    /// ```no_run
+    /// # fn example(source: &plantd_client::Source) -> Result<(), Box<dyn std::error::Error>> {
+    /// use plantd_client::Heading;
+    ///
+    /// let heading = Heading::new("org.example.reading")?.content_type("text/plain")?;
+    /// source.publish_all(|burst| {
+    ///     for reading in [20.5, 20.7] {
+    ///         burst.publish(&heading, reading.to_string())?;
+    ///     }
+    ///     Ok::<_, plantd_client::PublishError>(())
+    /// })??;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// Returns what the function does. Each publication is refused or taken by itself, as the burst says;
+    /// those that were taken are published whatever is returned, and not if it panics.
+    ///
+    /// # Errors
+    /// [`SourceClosed`] when a clone was closed, or the runtime has ended: nothing is published then.
+    pub fn publish_all<T>(
+        &self,
+        publish: impl FnOnce(&mut Burst<'_>) -> T,
+    ) -> Result<T, SourceClosed> {
+        let mut burst = Burst::new(self, SystemTime::now());
+        let returned = publish(&mut burst);
+        burst.send()?;
+        Ok(returned)
     }
 
     /// Waits until everything that was published before was read by every broker that is connected,
@@ -178,6 +220,10 @@ impl Source {
             }),
         }
     }
+
+    fn give_back(&self, bytes: usize) {
+        self.kept_bytes.fetch_sub(bytes, Ordering::AcqRel);
+    }
 }
 
 /// A publication that has not been sent.
@@ -185,8 +231,7 @@ impl Source {
 #[must_use = "nothing is published before `send`"]
 pub struct PublicationBuilder<'a> {
     source: &'a Source,
-    topic: Result<Topic, PublishError>,
-    properties: Result<Properties, PublishError>,
+    heading: Result<Heading, PublishError>,
     body: Body,
 }
 
@@ -201,14 +246,9 @@ impl PublicationBuilder<'_> {
     /// Names are of `[a-z0-9.-]`. At most 24 properties, and 3,584 bytes of them, can be sent. What
     /// cannot shows in [`PublicationBuilder::send`].
     pub fn property(mut self, name: &str, value: impl AsRef<str>) -> Self {
-        self.properties = self.properties.and_then(|properties| {
-            with_property(&properties, name, value.as_ref()).map_err(|reason| {
-                PublishError::InvalidProperty {
-                    name: name.to_owned(),
-                    reason,
-                }
-            })
-        });
+        self.heading = self
+            .heading
+            .and_then(|heading| heading.property(name, value));
         self
     }
 
@@ -217,19 +257,22 @@ impl PublicationBuilder<'_> {
     /// # Errors
     /// [`PublishError`]; of them [`PublishError::Full`] passes when a broker is there again.
     pub fn send(self) -> Result<(), PublishError> {
-        let (topic, properties) = (self.topic?, self.properties?);
+        let (source, heading) = (self.source, self.heading?);
         let checked = self.body.check_size();
         checked.map_err(|message| PublishError::TooLarge { message })?;
         let body = Message::from(self.body);
-        let bytes = kept::held_bytes(&topic, &properties, &body);
-        self.source.take_room(bytes)?;
-        let published = Command::Publish {
-            topic,
-            time: SystemTime::now(),
-            properties,
-            body,
-        };
-        let sent = self.source.commands.send(published);
+        let is_wanted = source.wanted.borrow().matches(heading.topic().as_bytes());
+        let mut bytes = 0;
+        if is_wanted {
+            bytes = Draft::bytes_of(&heading, &body);
+            source.take_room(bytes)?;
+        }
+        let mut draft = Draft::new(heading, is_wanted, BytesMut::new());
+        match is_wanted {
+            true => draft.push(SystemTime::now(), body, bytes),
+            false => draft.skip(),
+        }
+        let sent = source.commands.send(Command::Publish(draft));
         sent.map_err(|_| PublishError::Closed)
     }
 }
@@ -318,11 +361,14 @@ impl SourceBuilder {
         let (commands, receiver) = mpsc::unbounded_channel();
         let kept_bytes = Arc::new(AtomicUsize::new(0));
         let kept = Kept::new(self.buffer_bytes, self.transport.tells_subscriptions());
-        tokio::spawn(Owner::new(uplinks, kept, kept_bytes.clone()).run(receiver));
+        let (told, wanted) = watch::channel(Arc::default());
+        let owner = Owner::new(uplinks, kept, kept_bytes.clone(), told);
+        tokio::spawn(owner.run(receiver));
         Ok(Source {
             commands,
             kept_bytes,
             limit_bytes: self.buffer_bytes,
+            wanted,
             status,
         })
     }

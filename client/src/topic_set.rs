@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, ops::Bound};
 use bytes::Bytes;
 
 /// Topics, each with how often it is subscribed to (RFC 29).
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct TopicSet {
     counts: BTreeMap<Bytes, u32>,
     bytes: usize,

@@ -4,8 +4,8 @@ use std::{collections::BTreeMap, io, sync::Arc};
 
 use bytes::BytesMut;
 use plantd_zmtp::{
-    BACKLOG_HIGH_BYTES, Batch, Connection, Endpoint, Message, Notice, Outbox, SessionConfig, Side,
-    Stream, Subscription,
+    BACKLOG_HIGH_BYTES, Batch, Connection, Endpoint, Message, Notice, Outbox, Run, SessionConfig,
+    Side, Stream, Subscription,
 };
 use tokio::{
     sync::mpsc,
@@ -63,6 +63,12 @@ impl Connections {
     ) {
         if let Some(State::Running { batch, .. }) = self.connections.get_mut(&key) {
             batch.push(encode);
+        }
+    }
+
+    pub(super) fn send_run(&mut self, key: ConnectionKey, run: &Run) {
+        if let Some(State::Running { batch, .. }) = self.connections.get_mut(&key) {
+            batch.push_run(run);
         }
     }
 

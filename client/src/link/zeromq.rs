@@ -11,7 +11,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use bytes::{Buf, Bytes, BytesMut};
 use futures_util::{FutureExt, Stream, StreamExt, future};
-use plantd_zmtp::{Endpoint, Message, Subscription};
+use plantd_zmtp::{Endpoint, Message, Run, Subscription};
 use tokio::{sync::mpsc, task::JoinSet, time::timeout};
 use zeromq::{Socket, SocketEvent, SocketOptions, SocketRecv, ZmqMessage};
 
@@ -77,6 +77,13 @@ impl Connections {
         let mut envelope = BytesMut::new();
         let body = encode(&mut envelope);
         self.order(key, Outgoing::Message(to_zeromq(envelope.freeze(), body)));
+    }
+
+    pub(super) fn send_run(&mut self, key: ConnectionKey, run: &Run) {
+        for part in run.parts() {
+            let message = to_zeromq(Bytes::new(), Some(&run.message(&part)));
+            self.order(key, Outgoing::Message(message));
+        }
     }
 
     pub(super) fn change_subscriptions(&mut self, key: ConnectionKey, changes: Vec<Subscription>) {

@@ -8,10 +8,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bytes::BytesMut;
-use plantd_zmtp::{Message, Subscription};
+use bytes::Bytes;
+use plantd_zmtp::{Message, Run, Subscription};
 
-use crate::{Publication, PublicationHeader, Topic, link::ConnectionKey, topic_set::TopicSet};
+use crate::{Topic, link::ConnectionKey, topic_set::TopicSet};
 
 /// For this long after a broker has first answered, it is sent everything: its subscriptions may be
 /// on their way.
@@ -23,38 +23,31 @@ const MARK_BYTES: usize = 256 * 1024;
 /// Subscriptions of one broker, and their bytes, beyond which it is sent everything.
 const MAX_TOPICS: usize = 100_000;
 const MAX_TOPIC_BYTES: usize = 8 * 1024 * 1024;
-/// What a publication takes beside its topic, its properties and its body.
-const OVERHEAD_BYTES: usize = 128;
+/// Topics beyond which handles take everything to be wanted.
+const MAX_TOLD_TOPICS: usize = 1024;
 
-/// One publication.
-#[derive(Debug, Clone)]
+/// Publications of one topic in a row, as they go over the wire. They are sent, and let go of, as a
+/// whole.
+#[derive(Debug)]
 pub(super) struct Published {
     pub(super) topic: Topic,
-    pub(super) header: PublicationHeader,
-    pub(super) body: Message,
+    /// How many they are.
+    pub(super) count: u64,
+    /// What they take of the buffer's limit.
+    pub(super) bytes: usize,
+    pub(super) wire: Wire,
 }
 
-impl Published {
-    /// Appends the envelope and gives the body.
-    pub(super) fn encode<'a>(&'a self, out: &mut BytesMut) -> Option<&'a Message> {
-        Publication::encode(&self.topic, &self.header, &self.body, out)
-    }
-
-    fn held_bytes(&self) -> usize {
-        held_bytes(&self.topic, &self.header.properties, &self.body)
-    }
+/// What goes over the wire.
+#[derive(Debug)]
+pub(super) enum Wire {
+    /// Any number of publications.
+    Run(Run),
+    /// One, whose body was not copied.
+    Large { envelope: Bytes, body: Message },
 }
 
-/// The memory that a publication takes.
-pub(super) fn held_bytes(
-    topic: &Topic,
-    properties: &plantd_mdp::Properties,
-    body: &Message,
-) -> usize {
-    OVERHEAD_BYTES + topic.as_bytes().len() + properties.encoded().len() + body.held_bytes()
-}
-
-/// Publications in their order, each at a position that counts from 0.
+/// What was published in its order, each entry at a position that counts from 0.
 #[derive(Debug)]
 pub(super) struct Kept {
     entries: VecDeque<Published>,
@@ -67,6 +60,17 @@ pub(super) struct Kept {
     /// Whether brokers tell what is wanted.
     knows_subscriptions: bool,
     links: BTreeMap<ConnectionKey, Link>,
+    told: Told,
+}
+
+/// What was last said to be wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Told {
+    Everything,
+    /// What brokers asked for.
+    Topics,
+    /// What brokers asked for then.
+    OldTopics,
 }
 
 /// One connection.
@@ -89,11 +93,12 @@ struct Link {
     filters_from: Option<Instant>,
 }
 
-/// What a broker's sinks are subscribed to.
-#[derive(Debug)]
-enum Wanted {
+/// What a broker's sinks are subscribed to, or those of all brokers.
+#[derive(Debug, Clone, Default)]
+pub(super) enum Wanted {
     Topics(TopicSet),
-    /// More than is kept track of.
+    /// More than is kept track of, or not known.
+    #[default]
     Everything,
 }
 
@@ -108,6 +113,7 @@ impl Kept {
             limit_bytes,
             knows_subscriptions,
             links: BTreeMap::new(),
+            told: Told::Everything,
         }
     }
 
@@ -117,7 +123,7 @@ impl Kept {
     }
 
     pub(super) fn push(&mut self, published: Published) {
-        self.bytes += published.held_bytes();
+        self.bytes += published.bytes;
         self.entries.push_back(published);
     }
 
@@ -142,6 +148,7 @@ impl Kept {
     /// A connection was lost. What it has not confirmed, and nobody else, is sent over the next one.
     pub(super) fn handle_closed(&mut self, key: ConnectionKey) {
         self.links.remove(&key);
+        self.age();
     }
 
     pub(super) fn handle_subscriptions(&mut self, key: ConnectionKey, changes: Vec<Subscription>) {
@@ -149,6 +156,14 @@ impl Kept {
             for change in changes {
                 link.wanted.change(change);
             }
+        }
+        self.age();
+    }
+
+    /// What was said to be wanted may no longer be all.
+    fn age(&mut self) {
+        if self.told == Told::Topics {
+            self.told = Told::OldTopics;
         }
     }
 
@@ -174,7 +189,7 @@ impl Kept {
     /// The next publication for a connection.
     pub(super) fn poll_send(&mut self, key: ConnectionKey, now: Instant) -> Option<&Published> {
         let link = self.links.get_mut(&key)?;
-        let filters = link.filters_from.is_some_and(|from| from <= now);
+        let filters = link.filters(now);
         let index = loop {
             let index = usize::try_from(link.next - self.first).ok()?;
             let published = self.entries.get(index)?;
@@ -185,7 +200,7 @@ impl Kept {
         };
         let published = &self.entries[index];
         link.sent_to = link.next;
-        link.sent_bytes += published.held_bytes();
+        link.sent_bytes += published.bytes;
         link.mark_at.get_or_insert(now + MARK_DELAY);
         Some(published)
     }
@@ -239,9 +254,27 @@ impl Kept {
         !self.links.is_empty() && self.links.values().all(|it| it.wanted.matches(topic))
     }
 
+    /// What may be wanted of what is published from here on, where that differs from what was last
+    /// said: what brokers have asked for, once there are some and each is sent no more than that.
+    pub(super) fn poll_wanted(&mut self, now: Instant) -> Option<Wanted> {
+        let filters = !self.links.is_empty() && self.links.values().all(|it| it.filters(now));
+        match (self.told, filters) {
+            (Told::Everything, false) | (Told::Topics, true) => None,
+            (Told::Topics | Told::OldTopics, false) => {
+                self.told = Told::Everything;
+                Some(Wanted::Everything)
+            }
+            (Told::Everything | Told::OldTopics, true) => {
+                self.told = Told::Topics;
+                Some(Wanted::union(self.links.values().map(|it| &it.wanted)))
+            }
+        }
+    }
+
     /// The publications that no broker is known to have read.
     pub(super) fn unread(&self) -> u64 {
-        self.end() - self.safe
+        let read = usize::try_from(self.safe - self.first).unwrap_or(usize::MAX);
+        self.entries.iter().skip(read).map(|it| it.count).sum()
     }
 
     /// Lets go of what nobody needs, and says how many bytes that were. A connection that lags so far
@@ -260,7 +293,7 @@ impl Kept {
             && let Some(published) = self.entries.pop_front()
         {
             self.first += 1;
-            released += published.held_bytes();
+            released += published.bytes;
         }
         self.bytes -= released;
         if self.entries.is_empty() {
@@ -270,7 +303,31 @@ impl Kept {
     }
 }
 
+impl Link {
+    /// Whether only what is wanted is sent.
+    fn filters(&self, now: Instant) -> bool {
+        self.filters_from.is_some_and(|from| from <= now)
+    }
+}
+
 impl Wanted {
+    /// What somebody wants, or everything where that is much.
+    fn union<'a>(all: impl Iterator<Item = &'a Self>) -> Self {
+        let mut union = TopicSet::default();
+        for wanted in all {
+            let Self::Topics(topics) = wanted else {
+                return Self::Everything;
+            };
+            if union.len() + topics.len() > MAX_TOLD_TOPICS {
+                return Self::Everything;
+            }
+            for topic in topics.iter() {
+                union.add(topic.clone());
+            }
+        }
+        Self::Topics(union)
+    }
+
     fn change(&mut self, change: Subscription) {
         let Self::Topics(topics) = self else {
             return;
@@ -288,7 +345,7 @@ impl Wanted {
         }
     }
 
-    fn matches(&self, topic: &[u8]) -> bool {
+    pub(super) fn matches(&self, topic: &[u8]) -> bool {
         match self {
             Self::Topics(topics) => topics.matches(topic),
             Self::Everything => true,

@@ -5,25 +5,24 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
-use plantd_mdp::Properties;
-use plantd_zmtp::Message;
 use tokio::{
-    sync::{mpsc, oneshot},
+    sync::{mpsc, oneshot, watch},
     time::{Instant as Clock, sleep_until},
 };
 use tracing::{trace, warn};
 
 use super::{
     Unconfirmed,
-    kept::{Kept, Published},
+    draft::Draft,
+    kept::{Kept, Wanted, Wire},
     sequences::Sequences,
 };
 use crate::{
-    PublicationHeader, SourceId, Topic, jitter_seed,
+    SourceId, jitter_seed,
     uplinks::{Happened, Uplink, Uplinks},
 };
 
@@ -35,12 +34,8 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 /// What handles ask of the task.
 #[derive(Debug)]
 pub(super) enum Command {
-    Publish {
-        topic: Topic,
-        time: SystemTime,
-        properties: Properties,
-        body: Message,
-    },
+    Publish(Draft),
+    PublishAll(Vec<Draft>),
     /// To be answered when all that was published before was read.
     Flush(oneshot::Sender<()>),
     IsSubscribed(Bytes, oneshot::Sender<bool>),
@@ -53,6 +48,8 @@ pub(super) struct Owner {
     kept: Kept,
     /// The bytes of what is kept and of the commands on their way.
     kept_bytes: Arc<AtomicUsize>,
+    /// What handles know to be wanted.
+    wanted: watch::Sender<Arc<Wanted>>,
     sequences: Sequences,
     /// Positions that somebody waits for.
     flushes: Vec<(u64, oneshot::Sender<()>)>,
@@ -79,11 +76,17 @@ enum Wake {
 }
 
 impl Owner {
-    pub(super) fn new(uplinks: Uplinks, kept: Kept, kept_bytes: Arc<AtomicUsize>) -> Self {
+    pub(super) fn new(
+        uplinks: Uplinks,
+        kept: Kept,
+        kept_bytes: Arc<AtomicUsize>,
+        wanted: watch::Sender<Arc<Wanted>>,
+    ) -> Self {
         Self {
             uplinks,
             kept,
             kept_bytes,
+            wanted,
             sequences: Sequences::new(new_source()),
             flushes: Vec::new(),
             closing: None,
@@ -143,24 +146,11 @@ impl Owner {
 
     fn take_command(&mut self, command: Option<Command>, now: Instant) {
         match command {
-            Some(Command::Publish {
-                topic,
-                time,
-                properties,
-                body,
-            }) => {
-                let (source, sequence) = self.sequences.next(&topic, new_source);
-                let header = PublicationHeader {
-                    source,
-                    sequence,
-                    time,
-                    properties,
-                };
-                self.kept.push(Published {
-                    topic,
-                    header,
-                    body,
-                });
+            Some(Command::Publish(draft)) => self.publish(draft),
+            Some(Command::PublishAll(drafts)) => {
+                for draft in drafts {
+                    self.publish(draft);
+                }
             }
             Some(Command::Flush(done)) => self.flushes.push((self.kept.end(), done)),
             Some(Command::IsSubscribed(topic, answer)) => {
@@ -170,6 +160,14 @@ impl Owner {
             Some(Command::Close(done)) => self.close(Some(done), now),
             None if self.closing.is_none() => self.close(None, now),
             None => {}
+        }
+    }
+
+    fn publish(&mut self, draft: Draft) {
+        let (topic, count) = (draft.topic(), draft.count());
+        let (source, first) = self.sequences.next(topic, count, new_source);
+        if let Some(published) = draft.number(source, first) {
+            self.kept.push(published);
         }
     }
 
@@ -194,13 +192,22 @@ impl Owner {
 
     /// Sends what there is room for, asks what was read, and lets go of what was.
     fn send(&mut self, now: Instant) {
+        if let Some(wanted) = self.kept.poll_wanted(now) {
+            self.wanted.send_replace(Arc::new(wanted));
+        }
         let somebody_waits = !self.flushes.is_empty() || self.closing.is_some();
         let links = self.uplinks.links();
         for key in self.kept.links() {
             while links.has_room(key)
                 && let Some(published) = self.kept.poll_send(key, now)
             {
-                links.send(key, |out| published.encode(out));
+                match &published.wire {
+                    Wire::Run(run) => links.send_run(key, run),
+                    Wire::Large { envelope, body } => links.send(key, |out| {
+                        out.extend_from_slice(envelope);
+                        Some(body)
+                    }),
+                }
             }
             if let Some(mark) = self.kept.poll_mark(key, somebody_waits, now) {
                 links.mark(key, mark);

@@ -193,9 +193,14 @@ impl Message {
     /// Appends one frame's encoding: header, then content. `more` says that another frame of the
     /// same message follows.
     pub fn encode_frame(out: &mut impl BufMut, frame: &[u8], more: bool) {
-        let flags = if more { frame::MORE } else { 0 };
-        frame::put_header(out, flags, frame.len());
+        Self::encode_frame_header(out, frame.len(), more);
         out.put_slice(frame);
+    }
+
+    /// Appends the header of a frame whose content, of so many bytes, is appended next.
+    pub fn encode_frame_header(out: &mut impl BufMut, content_bytes: usize, more: bool) {
+        let flags = if more { frame::MORE } else { 0 };
+        frame::put_header(out, flags, content_bytes);
     }
 
     /// Where the header of frame `index` begins; `index` is at most the number of frames.

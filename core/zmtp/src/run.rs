@@ -6,10 +6,10 @@ use bytes::Bytes;
 
 use crate::{
     Message,
-    frame::{FrameHeader, MORE},
+    frame::{COMMAND, FrameHeader, MORE, RESERVED},
 };
 
-/// Whole messages that one peer sent one after the other, encoded as they came.
+/// Whole messages one after the other, encoded as they came from one peer, or as they go to some.
 ///
 /// A run is one slice of the buffer that it was read into, however many messages it has, so that
 /// taking, cloning and forwarding one costs the same for one message and for a thousand.
@@ -41,6 +41,24 @@ impl Run {
             message_count,
             pinned_bytes: u32::try_from(pinned_bytes).unwrap_or(u32::MAX),
         }
+    }
+
+    /// Takes messages that were encoded one after the other, as [`Message::encode_frame`] does; `None`
+    /// if they are not whole.
+    pub fn from_encoded(encoded: Bytes) -> Option<Self> {
+        let (mut rest, mut message_count, mut is_whole) = (&encoded[..], 0, true);
+        while !rest.is_empty() {
+            let header = FrameHeader::parse(rest)?;
+            if header.flags & (COMMAND | RESERVED) != 0 {
+                return None;
+            }
+            let content_bytes = usize::try_from(header.announced).ok()?;
+            rest = rest[header.header_bytes..].get(content_bytes..)?;
+            is_whole = header.flags & MORE == 0;
+            message_count += u32::from(is_whole);
+        }
+        let pinned_bytes = encoded.len();
+        is_whole.then(|| Self::from_wire(encoded, message_count, pinned_bytes))
     }
 
     /// Copies messages into one run; those without frames are left out.
@@ -182,6 +200,30 @@ mod tests {
         assert_eq!(topics, [&b"topic"[..], b"", &long]);
         let frames: Vec<u32> = run.parts().map(|part| part.frame_count).collect();
         assert_eq!(frames, [3, 1, 2]);
+    }
+
+    #[test]
+    fn a_run_is_taken_from_whole_messages_and_nothing_else() {
+        let long = vec![7; 300];
+        let messages = [
+            Message::from_frames(["topic", "a", ""]),
+            Message::from_frames([&long]),
+        ];
+        let run = Run::from_messages(&messages);
+        let taken = Run::from_encoded(run.encoded().clone()).unwrap();
+        assert_eq!((&taken, taken.message_count()), (&run, 2));
+        let ends: Vec<usize> = run.parts().map(|part| part.range.end).collect();
+        for end in 1..run.encoded().len() {
+            let part = Run::from_encoded(run.encoded().slice(..end));
+            assert_eq!(part.is_some(), ends.contains(&end), "{end}");
+        }
+        for flags in [COMMAND, 0b1000] {
+            assert_eq!(Run::from_encoded(vec![flags, 0].into()), None);
+        }
+        let mut huge = vec![0b010];
+        huge.extend(u64::MAX.to_be_bytes());
+        assert_eq!(Run::from_encoded(huge.into()), None);
+        assert_eq!(Run::from_encoded(Bytes::new()).unwrap().message_count(), 0);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
 mod account;
+mod at_once;
 mod flush;
 mod foreign;
 mod ours;
@@ -55,6 +56,13 @@ async fn next_on(sink: &mut Sink, topic: &str) -> Publication {
         if publication.topic.as_str() == Some(topic) {
             return publication;
         }
+    }
+}
+
+/// Waits until what is published on `topic` is sent.
+async fn until_subscribed(source: &Source, topic: &str) {
+    while !soon(source.is_subscribed(topic)).await.unwrap() {
+        tokio::time::sleep(Duration::from_millis(1)).await;
     }
 }
 

@@ -3,7 +3,9 @@
 use plantd_client::{PublishError, Sink, Source, Transport};
 use plantd_tests::Proxy;
 
-use crate::{TRANSPORTS, account::Account, meet, next, next_on, number, sink, soon, source};
+use crate::{
+    TRANSPORTS, account::Account, meet, next, next_on, number, sink, soon, source, until_subscribed,
+};
 
 #[tokio::test]
 async fn what_was_published_before_the_broker_was_there_is_not_lost() {
@@ -138,6 +140,9 @@ async fn a_source_is_full_at_its_limit_and_no_longer_when_a_broker_is_there() {
     let _proxy = Proxy::start_at(&frontend, &backend, 1000);
     soon(source.flush()).await.unwrap();
     assert_eq!(source.kept_bytes(), 0);
+    // What nobody subscribes to is neither kept nor refused.
+    let _sink = sink(&backend, Transport::Plantd, &["t"]);
+    until_subscribed(&source, "t").await;
     source.publish("t", vec![0; 1000]).unwrap();
     // One that is larger than the limit may be kept alone.
     soon(source.flush()).await.unwrap();

@@ -1,9 +1,13 @@
 use std::time::SystemTime;
 
+use bytes::BytesMut;
 use proptest::prelude::*;
 
 use super::*;
-use crate::SourceId;
+use crate::{
+    Publication, SourceId,
+    source::{draft::Draft, heading::Heading},
+};
 
 const LIMIT: usize = 100_000;
 
@@ -17,6 +21,21 @@ struct Scene {
 
 fn link(n: u64) -> ConnectionKey {
     ConnectionKey::numbered(n)
+}
+
+/// The sequences of what goes over the wire.
+fn sequences(published: &Published) -> Vec<u64> {
+    let Wire::Run(run) = &published.wire else {
+        panic!("the bodies are short");
+    };
+    let read = run.parts().map(|part| {
+        let publication = Publication::read(&run.message(&part));
+        assert_eq!(publication.topic, published.topic);
+        publication.header.unwrap().sequence
+    });
+    let sequences: Vec<u64> = read.collect();
+    assert_eq!(sequences.len() as u64, published.count);
+    sequences
 }
 
 #[expect(clippy::disallowed_methods, reason = "any instant is as good")]
@@ -36,24 +55,28 @@ impl Scene {
 
     /// Publishes on a topic; the sequence is which publication of all it is.
     fn publish(&mut self, topic: &str) {
-        self.published += 1;
-        self.kept.push(Published {
-            topic: Topic::new(topic).unwrap(),
-            header: PublicationHeader {
-                source: SourceId::from_random(1),
-                sequence: self.published,
-                time: SystemTime::UNIX_EPOCH,
-                properties: plantd_mdp::Properties::default(),
-            },
-            body: Message::from_frames([vec![0; 100]]),
-        });
+        self.publish_run(topic, 1);
+    }
+
+    /// Publishes so many at once on a topic.
+    fn publish_run(&mut self, topic: &str, count: u64) {
+        let heading = Heading::new(topic).unwrap();
+        let body = Message::from_frames([vec![0; 100]]);
+        let mut draft = Draft::new(heading.clone(), true, BytesMut::new());
+        for _ in 0..count {
+            let bytes = Draft::bytes_of(&heading, &body);
+            draft.push(SystemTime::UNIX_EPOCH, body.clone(), bytes);
+        }
+        let published = draft.number(SourceId::from_random(1), self.published + 1);
+        self.kept.push(published.unwrap());
+        self.published += count;
     }
 
     /// What is to be sent over a connection.
     fn send(&mut self, n: u64) -> Vec<u64> {
         let mut sent = Vec::new();
         while let Some(published) = self.kept.poll_send(link(n), self.now) {
-            sent.push(published.header.sequence);
+            sent.extend(sequences(published));
         }
         self.sent.entry(link(n)).or_default().extend(&sent);
         sent
@@ -124,10 +147,7 @@ fn what_is_published_without_a_broker_is_sent_to_the_first() {
     scene.answer(0, mark);
     assert!(scene.kept.is_read(2));
     assert_eq!(scene.kept.unread(), 0);
-    assert_eq!(
-        scene.kept.release(),
-        scene.kept.bytes + 2 * (OVERHEAD_BYTES + 1 + 102)
-    );
+    assert_eq!(scene.kept.release(), scene.kept.bytes + 2 * (128 + 1 + 102));
     assert_eq!((scene.count(), scene.kept.bytes), (0, 0));
 }
 
@@ -296,10 +316,64 @@ fn a_broker_with_too_many_subscriptions_is_sent_everything() {
     assert_eq!(scene.send(0), [1]);
 }
 
+#[test]
+fn what_is_published_at_once_is_sent_and_let_go_of_at_once() {
+    let mut scene = Scene::new();
+    scene.publish("a");
+    scene.publish_run("a", 3);
+    assert_eq!((scene.count(), scene.kept.unread()), (2, 4));
+    scene.kept.handle_opened(link(0));
+    assert_eq!(scene.send(0), [1, 2, 3, 4]);
+    scene.publish_run("b", 2);
+    let mark = scene.mark(0).unwrap();
+    assert_eq!(scene.send(0), [5, 6]);
+    scene.answer(0, mark);
+    assert_eq!(scene.kept.release(), 4 * (128 + 1 + 102));
+    assert_eq!((scene.count(), scene.kept.unread()), (1, 2));
+}
+
+#[test]
+fn topics_are_said_to_be_unwanted_once_no_broker_would_be_sent_them() {
+    let mut scene = Scene::new();
+    let told = |scene: &mut Scene| scene.kept.poll_wanted(scene.now);
+    let matches = |wanted: Option<Wanted>, topic: &[u8]| wanted.map(|it| it.matches(topic));
+    assert!(told(&mut scene).is_none(), "there is no broker");
+    scene.kept.handle_opened(link(0));
+    scene.subscribe(0, "a");
+    assert!(told(&mut scene).is_none(), "it has not answered");
+    scene.open(1);
+    assert!(told(&mut scene).is_none(), "one has not answered");
+    scene.kept.handle_closed(link(0));
+    assert_eq!(matches(told(&mut scene), b"a"), Some(false));
+    assert!(told(&mut scene).is_none(), "nothing has changed");
+    scene.subscribe(1, "a");
+    assert_eq!(matches(told(&mut scene), b"ab"), Some(true));
+    scene.kept.handle_opened(link(2));
+    assert_eq!(matches(told(&mut scene), b"b"), Some(true));
+    scene.kept.handle_closed(link(2));
+    assert_eq!(matches(told(&mut scene), b"b"), Some(false));
+    scene.kept.handle_closed(link(1));
+    assert_eq!(matches(told(&mut scene), b"b"), Some(true));
+}
+
+#[test]
+fn with_many_topics_everything_is_said_to_be_wanted() {
+    let mut scene = Scene::new();
+    scene.open(0);
+    scene.open(1);
+    for n in 0..=MAX_TOLD_TOPICS as u64 {
+        let wanted = scene.kept.poll_wanted(scene.now);
+        assert!(!wanted.unwrap().matches(b"b"), "{n}");
+        let change = Subscription::Subscribe(format!("a{n}").into());
+        scene.kept.handle_subscriptions(link(n % 2), vec![change]);
+    }
+    assert!(scene.kept.poll_wanted(scene.now).unwrap().matches(b"b"));
+}
+
 /// What happens to a source of two brokers.
 #[derive(Debug, Clone, Copy)]
 enum Step {
-    Publish,
+    Publish(u64),
     Send(u64),
     Answer(u64),
     Reconnect(u64),
@@ -308,7 +382,7 @@ enum Step {
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
-        6 => Just(Step::Publish),
+        6 => (1..5_u64).prop_map(Step::Publish),
         4 => (0..2_u64).prop_map(Step::Send),
         3 => (0..2_u64).prop_map(Step::Answer),
         1 => (0..2_u64).prop_map(Step::Reconnect),
@@ -326,6 +400,7 @@ proptest! {
         let mut keys = [0, 1];
         let mut next_key = 2;
         let mut read = 0;
+        let mut counts = Vec::new();
         for n in keys {
             scene.kept.handle_opened(link(n));
             scene.subscribe(n, "");
@@ -333,7 +408,10 @@ proptest! {
         let last = [Step::Reconnect(0), Step::Send(0), Step::Answer(0)];
         for step in steps.into_iter().chain(last) {
             match step {
-                Step::Publish => scene.publish("a"),
+                Step::Publish(count) => {
+                    scene.publish_run("a", count);
+                    counts.push(count);
+                }
                 Step::Send(n) => drop(scene.send(keys[n as usize])),
                 Step::Answer(n) => {
                     let key = keys[n as usize];
@@ -355,10 +433,82 @@ proptest! {
             scene.kept.release();
             prop_assert!(scene.kept.first <= read);
             prop_assert_eq!(scene.kept.safe, read);
+            let unread: u64 = counts.iter().skip(read as usize).sum();
+            prop_assert_eq!(scene.kept.unread(), unread);
         }
         prop_assert_eq!(scene.kept.unread(), 0);
         for sent in scene.sent.values() {
             prop_assert!(sent.windows(2).all(|pair| pair[0] + 1 == pair[1]), "{:?}", sent);
         }
     }
+
+    /// Whether what is said to be unwanted is published or left out, brokers that read at once are sent
+    /// the same.
+    #[test]
+    fn what_is_said_to_be_unwanted_would_not_be_sent(changes in changes()) {
+        let (mut all, mut wanted) = (Scene::new(), Scene::new());
+        let mut told = Wanted::Everything;
+        let mut keys = [0, 1];
+        for (next_key, change) in (2..).zip(changes) {
+            let old = keys;
+            if let Change::Reconnect(n) = change {
+                keys[n] = next_key;
+            }
+            for (leaves_out, scene) in [(false, &mut all), (true, &mut wanted)] {
+                match change {
+                    Change::Publish(topic) if leaves_out && !told.matches(topic.as_bytes()) => {
+                        scene.published += 1;
+                    }
+                    Change::Publish(topic) => scene.publish(topic),
+                    Change::Subscribe(n, topic) => scene.subscribe(keys[n], topic),
+                    Change::Cancel(n, topic) => {
+                        let change = Subscription::Cancel(topic.into());
+                        scene.kept.handle_subscriptions(link(keys[n]), vec![change]);
+                    }
+                    Change::Close(n) => scene.kept.handle_closed(link(keys[n])),
+                    Change::Reconnect(n) => {
+                        scene.kept.handle_closed(link(old[n]));
+                        scene.kept.handle_opened(link(keys[n]));
+                    }
+                    Change::Pass(millis) => scene.now += Duration::from_millis(millis),
+                }
+                for key in keys {
+                    scene.send(key);
+                    while let Some(mark) = scene.kept.poll_mark(link(key), true, scene.now) {
+                        scene.answer(key, mark);
+                    }
+                }
+                scene.kept.release();
+            }
+            if let Some(news) = wanted.kept.poll_wanted(wanted.now) {
+                told = news;
+            }
+            prop_assert_eq!(&all.sent, &wanted.sent);
+            prop_assert_eq!(all.kept.unread(), wanted.kept.unread());
+        }
+    }
+}
+
+/// What happens to two brokers, and to what is published to them.
+#[derive(Debug, Clone, Copy)]
+enum Change {
+    Publish(&'static str),
+    Subscribe(usize, &'static str),
+    Cancel(usize, &'static str),
+    Close(usize),
+    Reconnect(usize),
+    Pass(u64),
+}
+
+fn changes() -> impl Strategy<Value = Vec<Change>> {
+    let topic = || prop_oneof![Just("a"), Just("ab"), Just("b")];
+    let change = prop_oneof![
+        8 => topic().prop_map(Change::Publish),
+        3 => (0..2_usize, topic()).prop_map(|(n, topic)| Change::Subscribe(n, topic)),
+        2 => (0..2_usize, topic()).prop_map(|(n, topic)| Change::Cancel(n, topic)),
+        1 => (0..2_usize).prop_map(Change::Close),
+        2 => (0..2_usize).prop_map(Change::Reconnect),
+        2 => (0..1500_u64).prop_map(Change::Pass),
+    ];
+    prop::collection::vec(change, 0..150)
 }
