@@ -1,8 +1,8 @@
 //! What is told on the state bus: every change, once it is on disk.
 
-use std::thread;
+use std::{mem, thread};
 
-use plantd_client::{Endpoint, PublishError, Source};
+use plantd_client::{Burst, Endpoint, Heading, PublishError, Source};
 use tokio::runtime;
 use tokio::sync::mpsc;
 
@@ -43,10 +43,11 @@ impl Publisher {
             let frontends = frontends.map(Endpoint::to_string);
             Source::builder().brokers(frontends).build()?
         };
+        let announcer = Announcer::new(own, metrics)?;
         let (sender, receiver) = mpsc::channel(GROUPS);
         let thread = thread::Builder::new().name("publisher".to_owned()).spawn({
             let source = source.clone();
-            move || runtime.block_on(publish(source, receiver, own, metrics))
+            move || runtime.block_on(publish(source, receiver, announcer))
         })?;
         Ok((Self { source, thread }, sender))
     }
@@ -74,58 +75,115 @@ pub(crate) async fn is_subscribed(source: &Source, scope: &Scope) -> bool {
 async fn publish(
     source: Source,
     mut groups: mpsc::Receiver<Vec<Announcement>>,
-    own: Option<Own>,
-    metrics: Published,
+    mut announcer: Announcer,
 ) {
-    let mut topic = String::from(TOPIC);
-    let mut is_refused = false;
-    let is_own = |announcement: &Announcement| {
-        own.as_ref()
-            .is_none_or(|own| own.has(announcement.scope.as_str()))
-    };
     while let Some(group) = groups.recv().await {
-        for announcement in group.iter().filter(|it| is_own(it)) {
-            topic.truncate(TOPIC.len());
-            topic.push_str(announcement.scope.as_str());
-            let publication = source
-                .publication(&topic, payload(announcement))
-                .content_type("application/json");
-            let sent = publication.send();
-            if let Err(error) = &sent {
-                metrics.unpublished.inc();
-                if !is_refused {
-                    tracing::warn!(
-                        context = "state.bus",
-                        %error,
-                        "changes are not published; sequences on the bus jump over them"
-                    );
-                }
-            }
-            is_refused = match sent {
-                Ok(()) => false,
-                Err(PublishError::Full { .. }) => true,
-                // It is about this one.
-                Err(_) => is_refused,
-            };
-        }
+        announcer.publish(&source, &group);
     }
     if let Err(error) = source.close().await {
         tracing::debug!(context = "state.bus", %error, "some changes may not be published");
     }
 }
 
-fn payload(announcement: &Announcement) -> Vec<u8> {
+/// Publishes groups, and knows of the one before.
+#[derive(Debug)]
+struct Announcer {
+    own: Option<Own>,
+    metrics: Published,
+    /// What stands over the changes of any scope, but for the topic.
+    heading: Heading,
+    /// The last scope, and what stands over its changes.
+    last: Option<(Scope, Heading)>,
+    /// Whether there was no room for the last change.
+    is_refused: bool,
+}
+
+impl Announcer {
+    fn new(own: Option<Own>, metrics: Published) -> Result<Self, PublishError> {
+        Ok(Self {
+            own,
+            metrics,
+            heading: Heading::new(TOPIC)?.content_type("application/json")?,
+            last: None,
+            is_refused: false,
+        })
+    }
+
+    /// Publishes a group in one piece. Of a scope that nobody subscribes to nothing is written.
+    fn publish(&mut self, source: &Source, group: &[Announcement]) {
+        let published = source.publish_all(|burst| {
+            for changes in group.chunk_by(|one, next| one.scope == next.scope) {
+                self.publish_scope(burst, changes);
+            }
+        });
+        if published.is_err() {
+            self.metrics.unpublished.inc_by(group.len() as u64);
+        }
+    }
+
+    /// Publishes changes of one scope.
+    fn publish_scope(&mut self, burst: &mut Burst<'_>, changes: &[Announcement]) {
+        let Some(Announcement { scope, .. }) = changes.first() else {
+            return;
+        };
+        let is_foreign = |own: &Own| !own.has(scope.as_str());
+        if self.own.as_ref().is_some_and(is_foreign) {
+            return;
+        }
+        let heading = self.heading_of(scope);
+        for announcement in changes {
+            let write = |out: &mut Vec<u8>| write_payload(out, announcement);
+            let published = match &heading {
+                Ok(heading) => burst.write(heading, write),
+                Err(error) => Err(error.clone()),
+            };
+            self.count(published);
+        }
+    }
+
+    fn heading_of(&mut self, scope: &Scope) -> Result<Heading, PublishError> {
+        if let Some((last, heading)) = &self.last
+            && last == scope
+        {
+            return Ok(heading.clone());
+        }
+        let heading = self.heading.with_topic(format!("{TOPIC}{scope}"))?;
+        self.last = Some((scope.clone(), heading.clone()));
+        Ok(heading)
+    }
+
+    /// Counts what was not published, and says so the first time.
+    fn count(&mut self, published: Result<(), PublishError>) {
+        let Err(error) = published else {
+            self.is_refused = false;
+            return;
+        };
+        self.metrics.unpublished.inc();
+        if !self.is_refused {
+            tracing::warn!(
+                context = "state.bus",
+                %error,
+                "changes are not published; sequences on the bus jump over them"
+            );
+        }
+        // Any other is about this one.
+        self.is_refused |= matches!(error, PublishError::Full { .. });
+    }
+}
+
+fn write_payload(out: &mut Vec<u8>, announcement: &Announcement) {
     let change = &announcement.change;
-    let mut out = Object::plain();
-    out.text("scope", announcement.scope.as_str())
+    let mut object = Object::plain_in(mem::take(out));
+    object
+        .text("scope", announcement.scope.as_str())
         .number("sequence", change.sequence);
     let is_large = change
         .value
         .as_ref()
         .is_some_and(|value| value.len() > VALUE_BYTES);
-    write_change(&mut out, change, !is_large);
+    write_change(&mut object, change, !is_large);
     if is_large {
-        out.flag("omitted", true);
+        object.flag("omitted", true);
     }
-    out.finish()
+    *out = object.finish();
 }

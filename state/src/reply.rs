@@ -49,7 +49,11 @@ impl Object {
 
     /// Begins `{`.
     pub(crate) fn plain() -> Self {
-        let mut out = Vec::with_capacity(320);
+        Self::plain_in(Vec::with_capacity(320))
+    }
+
+    /// Begins `{` at the end of what is there.
+    pub(crate) fn plain_in(mut out: Vec<u8>) -> Self {
         out.push(b'{');
         Self {
             out,
@@ -162,7 +166,9 @@ pub(crate) fn refused(refusal: &Refusal) -> Vec<u8> {
 
 /// Writes a JSON string.
 pub(crate) fn write_text(out: &mut Vec<u8>, text: &str) {
-    if text.bytes().all(|b| b >= b' ' && b != b'"' && b != b'\\') {
+    // All of them are looked at, many at a time: there are seldom any to be escaped.
+    let is_escaped = |byte: u8| (byte < b' ') | (byte == b'"') | (byte == b'\\');
+    if !text.bytes().fold(false, |any, byte| any | is_escaped(byte)) {
         out.push(b'"');
         out.extend_from_slice(text.as_bytes());
         out.push(b'"');
