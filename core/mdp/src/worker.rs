@@ -12,7 +12,7 @@ mod replies;
 mod tests;
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::VecDeque,
     time::{Duration, Instant},
 };
 
@@ -37,7 +37,8 @@ pub struct Worker {
     backoff: Backoff,
     state: State,
     drain: Drain,
-    attempts: BTreeMap<Token, Attempt>,
+    /// Walked in the order of tokens only: what is told must not depend on the hash.
+    attempts: foldhash::HashMap<Token, Attempt>,
     outputs: VecDeque<Output>,
     counts: Counts,
     planted: Planted,
@@ -194,7 +195,7 @@ impl Worker {
             config,
             state: State::Connecting,
             drain: Drain::No,
-            attempts: BTreeMap::new(),
+            attempts: foldhash::HashMap::default(),
             outputs: VecDeque::from([Output::Connect]),
             counts: Counts::default(),
             planted: Planted::default(),
@@ -333,7 +334,7 @@ impl Worker {
     /// Leaves at once: what is held is given back with an error that lets the broker try another
     /// worker.
     pub fn abandon(&mut self, now: Instant) {
-        for token in self.attempts.keys().copied().collect::<Vec<_>>() {
+        for token in self.held() {
             self.outputs.push_back(Output::Cancel { token });
             let message = "the worker stopped before it had finished";
             self.send_error(token, "stopped", message, true, now);
@@ -405,9 +406,10 @@ impl Worker {
 
     /// Ends the registration; what was held under it has no one to go to.
     fn lose(&mut self, loss: Loss, now: Instant) {
-        while let Some((token, _)) = self.attempts.pop_first() {
+        for token in self.held() {
             self.outputs.push_back(Output::Cancel { token });
         }
+        self.attempts.clear();
         self.outputs.push_back(Output::Lost(loss));
         if self.drain == Drain::No {
             let until = now + self.backoff.next_delay();
@@ -415,6 +417,13 @@ impl Worker {
         } else {
             self.stop();
         }
+    }
+
+    /// The tokens of what is held, in their order.
+    fn held(&self) -> Vec<Token> {
+        let mut tokens: Vec<Token> = self.attempts.keys().copied().collect();
+        tokens.sort_unstable();
+        tokens
     }
 
     fn send(&mut self, command: FromWorker, now: Instant) {

@@ -1,7 +1,7 @@
 //! What the client library reads and writes: MDP/0.3.
 
 use bytes::BufMut;
-use plantd_zmtp::Message;
+use plantd_zmtp::{Frames, Message};
 
 use super::{ClientVerb, Dialect, WorkerVerb};
 use crate::command::{FromClient, FromWorker, ToClient, ToWorker};
@@ -110,13 +110,14 @@ impl ToClient {
     /// # Errors
     /// [`InvalidReply`] when it is not MDP/0.3.
     pub fn decode(message: &Message) -> Result<Option<Self>, InvalidReply> {
-        let Some(code) = command(message, Dialect::Mdp03.client_protocol(), "MDPC03")? else {
+        let mut walk = Walk::new(message);
+        let Some(code) = walk.command(Dialect::Mdp03.client_protocol(), "MDPC03")? else {
             return Ok(None);
         };
         let verb = ClientVerb::parse(Dialect::Mdp03, code).ok_or(InvalidReply::Command)?;
-        let name = frame(message, 2, "service")?;
-        let header = header(message, 3)?;
-        let body = message.skip_frames(4);
+        let name = walk.frame("service")?;
+        let header = walk.header()?;
+        let body = walk.rest();
         Ok(Some(match verb {
             ClientVerb::Partial => Self::Partial {
                 service: ServiceName::parse(name)?,
@@ -145,34 +146,35 @@ impl ToWorker {
     /// # Errors
     /// [`InvalidReply`] when it is not MDP/0.3.
     pub fn decode(message: &Message) -> Result<Option<Self>, InvalidReply> {
-        let Some(code) = command(message, Dialect::Mdp03.worker_protocol(), "MDPW03")? else {
+        let mut walk = Walk::new(message);
+        let Some(code) = walk.command(Dialect::Mdp03.worker_protocol(), "MDPW03")? else {
             return Ok(None);
         };
         let verb = WorkerVerb::parse(Dialect::Mdp03, code).ok_or(InvalidReply::Command)?;
         Ok(Some(match verb {
             WorkerVerb::Welcome => Self::Welcome {
-                service: ServiceName::parse(frame(message, 2, "service")?)?,
-                header: header(message, 3)?,
+                service: ServiceName::parse(walk.frame("service")?)?,
+                header: walk.header()?,
             },
             WorkerVerb::Request => Self::Request {
-                token: token(message)?,
-                header: header(message, 3)?,
-                body: message.skip_frames(4),
+                token: walk.token()?,
+                header: walk.header()?,
+                body: walk.rest(),
             },
             WorkerVerb::Cancel => Self::Cancel {
-                token: token(message)?,
-                header: header(message, 3)?,
+                token: walk.token()?,
+                header: walk.header()?,
             },
             WorkerVerb::More => Self::More {
-                token: token(message)?,
-                header: header(message, 3)?,
+                token: walk.token()?,
+                header: walk.header()?,
             },
             WorkerVerb::Heartbeat => Self::Heartbeat,
-            WorkerVerb::Disconnect if message.frame_count() == 2 => Self::Disconnect {
+            WorkerVerb::Disconnect if walk.is_over() => Self::Disconnect {
                 header: Header::default(),
             },
             WorkerVerb::Disconnect => Self::Disconnect {
-                header: header(message, 2)?,
+                header: walk.header()?,
             },
             WorkerVerb::Ready | WorkerVerb::Partial | WorkerVerb::Final | WorkerVerb::Error => {
                 return Err(InvalidReply::Command);
@@ -181,38 +183,53 @@ impl ToWorker {
     }
 }
 
-/// Checks the protocol and returns the command's frame; `None` for one of a later version.
-fn command<'a>(
+/// One walk over the frames of a message.
+struct Walk<'a> {
     message: &'a Message,
-    protocol: &[u8],
-    name: &'static str,
-) -> Result<Option<&'a [u8]>, InvalidReply> {
-    if frame(message, 0, "protocol")? != protocol {
-        return Err(InvalidReply::Protocol(name));
+    frames: Frames<'a>,
+}
+
+impl<'a> Walk<'a> {
+    fn new(message: &'a Message) -> Self {
+        Self {
+            message,
+            frames: message.frames(),
+        }
     }
-    let code = frame(message, 1, "command")?;
-    Ok((!matches!(code, [0x40..=0xff])).then_some(code))
-}
 
-fn frame<'a>(
-    message: &'a Message,
-    position: usize,
-    what: &'static str,
-) -> Result<&'a [u8], InvalidReply> {
-    message
-        .frames()
-        .nth(position)
-        .ok_or(InvalidReply::Missing(what))
-}
+    /// Checks the protocol and takes the command's frame; `None` for one of a later version.
+    fn command(
+        &mut self,
+        protocol: &[u8],
+        name: &'static str,
+    ) -> Result<Option<&'a [u8]>, InvalidReply> {
+        if self.frame("protocol")? != protocol {
+            return Err(InvalidReply::Protocol(name));
+        }
+        let code = self.frame("command")?;
+        Ok((!matches!(code, [0x40..=0xff])).then_some(code))
+    }
 
-fn token(message: &Message) -> Result<Token, InvalidReply> {
-    let bytes = frame(message, 2, "token")?;
-    Token::parse(bytes).ok_or(InvalidReply::Token(bytes.len()))
-}
+    fn frame(&mut self, what: &'static str) -> Result<&'a [u8], InvalidReply> {
+        self.frames.next().ok_or(InvalidReply::Missing(what))
+    }
 
-fn header(message: &Message, position: usize) -> Result<Header, InvalidReply> {
-    let bytes = message
-        .frame_bytes(position)
-        .ok_or(InvalidReply::Missing("header"))?;
-    Ok(Header::parse(&bytes)?)
+    fn token(&mut self) -> Result<Token, InvalidReply> {
+        let bytes = self.frame("token")?;
+        Token::parse(bytes).ok_or(InvalidReply::Token(bytes.len()))
+    }
+
+    fn header(&mut self) -> Result<Header, InvalidReply> {
+        let frame = self.frame("header")?;
+        Ok(Header::read(self.message, frame)?)
+    }
+
+    fn is_over(&self) -> bool {
+        self.frames.len() == 0
+    }
+
+    /// What has not been walked over.
+    fn rest(&self) -> Message {
+        self.message.rest(&self.frames)
+    }
 }

@@ -1,6 +1,9 @@
 //! What the broker sends a worker.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::hash_map::Entry,
+    time::{Duration, Instant},
+};
 
 use plantd_zmtp::Message;
 
@@ -77,12 +80,12 @@ impl Worker {
             self.counts.invalid_messages += 1;
             return;
         };
+        let is_full = self.attempts.len() >= terms.credit as usize + terms.streams as usize;
         let window = header.properties.number("window");
-        let (false, Ok(window)) = (self.attempts.contains_key(&token), window) else {
+        let (Entry::Vacant(attempt), Ok(window)) = (self.attempts.entry(token), window) else {
             self.counts.invalid_messages += 1;
             return;
         };
-        let is_full = self.attempts.len() >= terms.credit as usize + terms.streams as usize;
         let refusal = if self.drain != Drain::No {
             Some((ErrorCode::Draining, "the worker is stopping"))
         } else if is_full {
@@ -94,8 +97,7 @@ impl Worker {
             self.refuse(token, header.id, code.as_str(), message, true, now);
             return;
         }
-        let id = header.id;
-        self.attempts.insert(token, Attempt::new(id, window));
+        attempt.insert(Attempt::new(header.id, window));
         self.outputs.push_back(Output::Request {
             token,
             header,

@@ -93,7 +93,7 @@ impl Worker {
         body: Message,
         now: Instant,
     ) {
-        let Some(attempt) = self.attempts.get(&token) else {
+        let Some(attempt) = self.attempts.remove(&token) else {
             self.counts.late_replies += 1;
             return;
         };
@@ -102,10 +102,10 @@ impl Worker {
             properties,
         };
         if header.encoded_bytes() > Header::MAX_BYTES {
+            self.attempts.insert(token, attempt);
             self.refuse_header(token, now);
             return;
         }
-        self.attempts.remove(&token);
         let command = FromWorker::Final {
             token,
             header,
