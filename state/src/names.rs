@@ -1,7 +1,8 @@
-//! Scopes and keys: parsed once, then trusted.
+//! Scopes and keys: parsed once, then trusted. Short ones lie in place, long ones are shared by their clones.
 
 use std::fmt;
-use std::sync::Arc;
+
+use smol_str::SmolStr;
 
 use crate::refusal::{Code, Refusal};
 
@@ -12,7 +13,7 @@ pub(crate) const KEY_BYTES: usize = 512;
 
 /// The name of a scope: 1 to 128 bytes of printable ASCII without spaces.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct Scope(Arc<str>);
+pub(crate) struct Scope(SmolStr);
 
 impl Scope {
     /// Takes a name that keeps the rule.
@@ -62,7 +63,7 @@ impl fmt::Debug for Scope {
 
 /// A key: 1 to 512 bytes of UTF-8 without control characters.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct Key(Arc<str>);
+pub(crate) struct Key(SmolStr);
 
 impl Key {
     /// Takes a key that keeps the rule.

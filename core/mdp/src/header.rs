@@ -124,7 +124,8 @@ impl Properties {
     /// # Errors
     /// The first thing that is wrong with it.
     pub fn parse(encoded: Bytes) -> Result<Self, InvalidHeader> {
-        let mut names: Vec<&[u8]> = Vec::new();
+        let mut names: [&[u8]; Self::MAX_COUNT] = [&[]; _];
+        let mut count = 0;
         let mut rest = &encoded[..];
         while !rest.is_empty() {
             let (name, value, tail) = split_property(rest).ok_or(InvalidHeader::Truncated)?;
@@ -134,13 +135,14 @@ impl Properties {
             if str::from_utf8(value).is_err() {
                 return Err(InvalidHeader::Value);
             }
-            if names.contains(&name) {
+            if names[..count].contains(&name) {
                 return Err(InvalidHeader::Duplicate);
             }
-            if names.len() == Self::MAX_COUNT {
+            if count == Self::MAX_COUNT {
                 return Err(InvalidHeader::TooMany);
             }
-            names.push(name);
+            names[count] = name;
+            count += 1;
             rest = tail;
         }
         Ok(Self(encoded))
