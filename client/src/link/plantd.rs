@@ -74,14 +74,14 @@ impl Connections {
 
     pub(super) fn change_subscriptions(&mut self, key: ConnectionKey, changes: Vec<Subscription>) {
         if let Some(State::Running { outbox, batch }) = self.connections.get_mut(&key) {
-            outbox.send(std::mem::take(batch));
+            outbox.send(batch.take());
             outbox.change_subscriptions(changes);
         }
     }
 
     pub(super) fn mark(&mut self, key: ConnectionKey, mark: u64) {
         if let Some(State::Running { outbox, batch }) = self.connections.get_mut(&key) {
-            outbox.send(std::mem::take(batch));
+            outbox.send(batch.take());
             outbox.mark(mark);
         }
     }
@@ -89,7 +89,7 @@ impl Connections {
     pub(super) fn flush(&mut self) {
         for state in self.connections.values_mut() {
             if let State::Running { outbox, batch } = state {
-                outbox.send(std::mem::take(batch));
+                outbox.send(batch.take());
             }
         }
     }

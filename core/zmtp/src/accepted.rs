@@ -79,7 +79,7 @@ impl<T> Link<T> {
     }
 
     fn flush(&mut self) {
-        self.outbox.send(std::mem::take(&mut self.batch));
+        self.outbox.send(self.batch.take());
     }
 
     fn end(&mut self) {

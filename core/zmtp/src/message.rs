@@ -65,6 +65,13 @@ impl Message {
         Self::owned(encoded, frame_count)
     }
 
+    /// Encodes one frame into a buffer of exactly its size.
+    pub fn from_frame(frame: &[u8]) -> Self {
+        let mut encoded = Vec::with_capacity(encoded_frame_bytes(frame.len()));
+        Self::encode_frame(&mut encoded, frame, false);
+        Self::owned(encoded, 1)
+    }
+
     /// A message of what a decoder has checked: `frame_count` message frames, all but the last
     /// with MORE, in a buffer of `pinned_bytes`.
     pub(crate) fn from_wire(encoded: Bytes, frame_count: u32, pinned_bytes: usize) -> Self {

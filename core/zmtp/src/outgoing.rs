@@ -1,13 +1,17 @@
 //! What is on its way to one peer.
 
+use std::mem;
+
 use bytes::{Bytes, BytesMut};
 
 use crate::{Message, Run};
 
 /// Bodies below this are copied next to their envelope; others are sent from where they are.
 const COPIED_BODY_BYTES: usize = 4096;
-/// The first allocation of a batch.
+/// The first allocation of a batch of which nothing is known.
 const FIRST_RESERVE_BYTES: usize = 256;
+/// The largest that is made on a guess.
+const MAX_RESERVE_BYTES: usize = 64 * 1024;
 
 /// Messages on their way to one peer, encoded, in order.
 ///
@@ -18,6 +22,8 @@ pub struct Batch {
     chunks: Vec<Chunk>,
     tail: BytesMut,
     chunked_bytes: usize,
+    /// What the batch before came to, as a guess at this one.
+    expected_bytes: usize,
 }
 
 /// Two batches are equal if the bytes are that will be written.
@@ -43,12 +49,26 @@ impl Batch {
         Self::default()
     }
 
+    /// Takes what there is to write. What comes next is expected to be about as much.
+    #[must_use]
+    pub fn take(&mut self) -> Self {
+        if self.is_empty() {
+            return Self::new();
+        }
+        let next = Self {
+            expected_bytes: self.tail.len().next_power_of_two().min(MAX_RESERVE_BYTES),
+            ..Self::default()
+        };
+        mem::replace(self, next)
+    }
+
     /// Appends one message: the frames that `encode` writes (see [`Message::encode_frame`]), then
     /// those of the body that it returns. The last frame that it writes must say that more follow
     /// if, and only if, there is a body with frames.
     pub fn push<'a>(&mut self, encode: impl FnOnce(&mut BytesMut) -> Option<&'a Message>) {
         if self.tail.capacity() == 0 {
-            self.tail.reserve(FIRST_RESERVE_BYTES);
+            self.tail
+                .reserve(self.expected_bytes.max(FIRST_RESERVE_BYTES));
         }
         let Some(body) = encode(&mut self.tail) else {
             return;

@@ -153,3 +153,14 @@ proptest! {
         prop_assert_eq!(encoded, Message::from_frames(&frames).encoded().clone());
     }
 }
+
+#[test]
+fn one_frame_is_encoded_as_several_are_and_takes_no_more_than_it_needs() {
+    for size in [0, 1, 255, 256, 5000] {
+        let frame = vec![b'x'; size];
+        let message = Message::from_frame(&frame);
+        assert_eq!(message, Message::from_frames([&frame]), "{size}");
+        assert_eq!(message.frame_count(), 1);
+        assert_eq!(message.held_bytes(), message.encoded().len());
+    }
+}

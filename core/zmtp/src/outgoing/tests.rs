@@ -83,3 +83,17 @@ fn an_empty_batch_has_nothing_to_write() {
     assert!(batch.is_empty());
     assert!(chunks(batch).is_empty());
 }
+
+#[test]
+fn a_batch_makes_room_for_as_much_as_the_one_before() {
+    let mut batch = Batch::new();
+    for _ in 0..100 {
+        push(&mut batch, &body(10));
+    }
+    assert_eq!(batch.take().len_bytes(), 1600);
+    assert!(batch.is_empty());
+    assert_eq!(batch.tail.capacity(), 0);
+    push(&mut batch, &body(10));
+    assert_eq!(batch.tail.capacity(), 2048);
+    assert_eq!(batch.take().len_bytes(), 16);
+}
