@@ -68,6 +68,10 @@ impl Body {
         self.0.body_bytes()
     }
 
+    pub(crate) fn into_held(self) -> Self {
+        Self(self.0.into_held())
+    }
+
     pub(crate) fn len_encoded(&self) -> usize {
         self.0.encoded().len()
     }
@@ -115,43 +119,43 @@ impl From<Body> for Message {
 
 impl From<&[u8]> for Body {
     fn from(frame: &[u8]) -> Self {
-        Self::from_frames([frame])
+        Self(Message::from_frame(frame))
     }
 }
 
 impl<const N: usize> From<&[u8; N]> for Body {
     fn from(frame: &[u8; N]) -> Self {
-        Self::from_frames([frame])
+        Self(Message::from_frame(frame))
     }
 }
 
 impl From<Vec<u8>> for Body {
     fn from(frame: Vec<u8>) -> Self {
-        Self::from_frames([frame])
+        Self(Message::from_frame(&frame))
     }
 }
 
 impl From<Bytes> for Body {
     fn from(frame: Bytes) -> Self {
-        Self::from_frames([frame])
+        Self(Message::from_frame(&frame))
     }
 }
 
 impl From<&str> for Body {
     fn from(text: &str) -> Self {
-        Self::from_frames([text])
+        Self(Message::from_frame(text.as_bytes()))
     }
 }
 
 impl From<String> for Body {
     fn from(text: String) -> Self {
-        Self::from_frames([text])
+        Self(Message::from_frame(text.as_bytes()))
     }
 }
 
 impl From<&String> for Body {
     fn from(text: &String) -> Self {
-        Self::from_frames([text])
+        Self(Message::from_frame(text.as_bytes()))
     }
 }
 

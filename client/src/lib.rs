@@ -147,8 +147,8 @@ pub use state::State;
 pub use status::{BrokerStatus, Status};
 pub use topic::{InvalidTopic, Topic};
 pub use worker::{
-    ListenerLimits, ListenerStatus, NobodyWaits, Partials, Request, Served, Worker, WorkerBuilder,
-    WorkerError,
+    Answering, ListenerLimits, ListenerStatus, NobodyWaits, Partials, Pledge, Request, Served,
+    Worker, WorkerBuilder, WorkerError,
 };
 
 /// A seed for jitter, which has to differ between processes and no more.

@@ -1,20 +1,16 @@
 //! What answers for a service, and how it is configured.
 
+mod answering;
 mod error;
 mod held;
 mod listener;
 mod listening;
+mod pledge;
 mod registration;
 mod request;
 mod server;
 
-use std::{
-    future::Future,
-    panic,
-    pin::{Pin, pin},
-    sync::Arc,
-    time::Duration,
-};
+use std::{future::Future, panic, pin::pin, sync::Arc, time::Duration};
 
 use futures_util::FutureExt as _;
 use plantd_mdp::{ServiceName, worker as machine};
@@ -27,8 +23,11 @@ use tracing::Instrument as _;
 
 use crate::{ConfigError, Reply, Status, Transport, brokers::BrokerList};
 
+pub use answering::Answering;
+use answering::Waiting;
 pub use error::WorkerError;
 pub use listener::{ListenerLimits, ListenerStatus};
+pub use pledge::Pledge;
 pub use request::{NobodyWaits, Partials, Request};
 use server::Server;
 
@@ -39,9 +38,13 @@ const LONGEST_HEARTBEAT: Duration = Duration::from_secs(60);
 const MAX_NAME_BYTES: usize = 1024;
 
 /// What a worker does with a request.
-type Answer = Arc<dyn Fn(Request) -> Answering + Send + Sync>;
-/// A handler that has begun.
-type Answering = Pin<Box<dyn Future<Output = Outcome> + Send>>;
+enum Answer {
+    /// In a task of its own.
+    Tasks(Arc<dyn Fn(Request) -> Waiting + Send + Sync>),
+    /// On the task that owns the connections.
+    InPlace(Box<dyn Fn(Request) -> Answering + Send + Sync>),
+}
+
 /// How a handler ends.
 type Outcome = Result<Reply, WorkerError>;
 
@@ -55,7 +58,6 @@ pub struct Worker {
     brokers: BrokerList,
     transport: Transport,
     concurrency: usize,
-    is_in_place: bool,
     drain_timeout: Duration,
     config: machine::Config,
     status: watch::Sender<Status>,
@@ -96,7 +98,7 @@ impl Worker {
     /// Serves until `shutdown` is done, then finishes what it holds and leaves.
     ///
     /// `handler` is called for each request, in a task of its own (but see
-    /// [`in_place`](WorkerBuilder::in_place)), at most
+    /// [`serve_in_place`](Self::serve_in_place)), at most
     /// [`concurrency`](WorkerBuilder::concurrency) at once. What it returns is the answer or the end
     /// of it; parts before it go through [`Request::partials`]. An error goes to the client as
     /// [`RequestError::WorkerError`](crate::RequestError::WorkerError). A handler that panics
@@ -121,10 +123,62 @@ impl Worker {
         F: Future<Output = Result<R, WorkerError>> + Send + 'static,
         R: Into<Reply>,
     {
-        let answer: Answer = Arc::new(move |request| {
+        let answer = move |request| -> Waiting {
             let answer = handler(request);
             Box::pin(answer.map(|outcome| outcome.map(Into::into)))
-        });
+        };
+        self.run(Answer::Tasks(Arc::new(answer)), shutdown).await
+    }
+
+    /// Serves as [`serve`](Self::serve) does, with handlers that run on the worker's own task, beside each other
+    /// and never at the same moment: an answer that needs no waiting costs no task and no future, and one that
+    /// somebody else gives costs neither.
+    ///
+    /// `handler` returns an answer, a future that has it, or a [pledge](Request::pledge) of whoever will answer; of
+    /// the last two at most [`concurrency`](WorkerBuilder::concurrency) are open at once. It must neither block nor
+    /// compute for long, and no more may such a future: meanwhile the worker does nothing else, heartbeats included. What
+    /// takes longer belongs in a task that they spawn. A request that is kept for longer than the handler runs is
+    /// [copied out](Request::into_held) of the buffer that it came in.
+    ///
+    /// **Cancellation**: a future is dropped; a pledge may be kept all the same, which nobody hears of.
+    ///
+    /// ```no_run
+    /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+    /// use std::{sync::mpsc, thread};
+    ///
+    /// use plantd_client::{Answering, Pledge, Request, Worker, WorkerError};
+    ///
+    /// let (sender, owed) = mpsc::channel::<(Request, Pledge)>();
+    /// thread::spawn(move || {
+    ///     for (request, pledge) in owed {
+    ///         pledge.answer(Ok(request.into_body()));
+    ///     }
+    /// });
+    /// let handler = move |request: Request| {
+    ///     if request.body().len_bytes() == 0 {
+    ///         return Answering::now(Err::<&str, _>(WorkerError::new("bad-request", "it is empty")));
+    ///     }
+    ///     let (pledge, answering) = request.pledge();
+    ///     // A pledge that comes back is dropped, which is an error for the client.
+    ///     let _ = sender.send((request.into_held(), pledge));
+    ///     answering
+    /// };
+    /// let worker = Worker::builder("org.example.Echo").broker("tcp://127.0.0.1:9797").build()?;
+    /// worker.serve_in_place(handler, std::future::pending()).await;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime with IO and time enabled.
+    pub async fn serve_in_place<H>(self, handler: H, shutdown: impl Future<Output = ()>) -> Served
+    where
+        H: Fn(Request) -> Answering + Send + Sync + 'static,
+    {
+        self.run(Answer::InPlace(Box::new(handler)), shutdown).await
+    }
+
+    async fn run(self, answer: Answer, shutdown: impl Future<Output = ()>) -> Served {
         let server = Server::new(self, answer);
         // A task of its own, which shares threads with its connections and its handlers: whoever
         // awaits may be a thread beside the runtime's, to be woken by each message.
@@ -162,7 +216,6 @@ pub struct WorkerBuilder {
     brokers: Vec<String>,
     transport: Transport,
     concurrency: usize,
-    is_in_place: bool,
     streams: u32,
     name: String,
     version: String,
@@ -181,7 +234,6 @@ impl WorkerBuilder {
             brokers: Vec::new(),
             transport: Transport::default(),
             concurrency: 1,
-            is_in_place: false,
             streams: 1024,
             name: String::new(),
             version: String::new(),
@@ -262,18 +314,6 @@ impl WorkerBuilder {
     #[must_use]
     pub fn concurrency(mut self, handlers: usize) -> Self {
         self.concurrency = handlers;
-        self
-    }
-
-    /// Has handlers run on the worker's own task, beside each other and never at the same moment: an
-    /// answer that needs no waiting costs no task, and one that does is woken for with others.
-    ///
-    /// For handlers that neither block nor compute for long: while one runs, the worker does nothing
-    /// else, heartbeats included. What takes longer belongs in a task that the handler spawns and
-    /// awaits.
-    #[must_use]
-    pub fn in_place(mut self) -> Self {
-        self.is_in_place = true;
         self
     }
 
@@ -361,7 +401,6 @@ impl WorkerBuilder {
             brokers,
             transport: self.transport,
             concurrency: self.concurrency,
-            is_in_place: self.is_in_place,
             drain_timeout: self.drain_timeout,
             config: machine::Config {
                 service,

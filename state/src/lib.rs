@@ -100,7 +100,7 @@ async fn run_store(config: Config, daemon: Daemon) -> anyhow::Result<()> {
         .await
         .context("open the store")?
         .with_context(|| format!("open the store {}", config.db.display()))?;
-    let ended = store.ended();
+    let (ended, answers) = (store.ended(), store.answers());
     let store = Arc::new(store);
     if config.check == CheckLevel::Full {
         let (store, stop) = (store.clone(), daemon.shutdown.clone());
@@ -132,8 +132,17 @@ async fn run_store(config: Config, daemon: Daemon) -> anyhow::Result<()> {
         .clone()
         .keep_backing_up(config.backup.interval.into(), config.backup.keep);
     let backing_up = tokio::spawn(backing_up.in_current_span());
+    let telling = {
+        let service = service.clone();
+        async move {
+            if let Some(answers) = answers {
+                service.tell_written(answers).await;
+            }
+        }
+    };
+    let answer = move |request| service.answer(request);
     let served = tokio::select! {
-        served = serve_on_a_thread(&config, &daemon, move |request| service.clone().answer(request)) => served,
+        served = serve_on_a_thread(&config, &daemon, answer, telling) => served,
         ended = ended => match ended {
             Ok(()) => Err(anyhow::anyhow!("the writer ended by itself")),
             Err(error) => Err(error.into()),

@@ -1,5 +1,7 @@
 //! What `/metrics` shows of the service.
 
+use std::sync::Arc;
+
 use plantd_daemon::metrics::Metrics;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -8,6 +10,7 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 
 use crate::refusal::Code;
+use crate::request;
 
 type ByLabel = Family<[(&'static str, &'static str); 1], Counter>;
 
@@ -15,6 +18,8 @@ type ByLabel = Family<[(&'static str, &'static str); 1], Counter>;
 #[derive(Debug, Clone)]
 pub(crate) struct Asked {
     operations: ByLabel,
+    /// The same by name; they are looked up for each request.
+    by_name: Arc<[(&'static str, Counter)]>,
     refusals: ByLabel,
     pub(crate) seconds: Histogram,
     watches: Gauge,
@@ -42,8 +47,12 @@ pub(crate) struct Published {
 
 impl Asked {
     pub(crate) fn new() -> Self {
+        let operations = ByLabel::default();
+        let counted = |name| (name, operations.get_or_create_owned(&[("operation", name)]));
+        let by_name = request::operations().map(counted).collect();
         Self {
-            operations: Family::default(),
+            operations,
+            by_name,
             refusals: Family::default(),
             seconds: Histogram::new(exponential_buckets(0.000_05, 2.0, 18)),
             watches: Gauge::default(),
@@ -61,7 +70,10 @@ impl Asked {
     }
 
     pub(crate) fn operation(&self, name: &'static str) {
-        self.operations.get_or_create(&[("operation", name)]).inc();
+        let mut by_name = self.by_name.iter();
+        if let Some((_, counter)) = by_name.find(|(known, _)| *known == name) {
+            counter.inc();
+        }
     }
 
     pub(crate) fn refused(&self, code: Code, times: u64) {

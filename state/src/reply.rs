@@ -178,7 +178,30 @@ pub(crate) fn write_text(out: &mut Vec<u8>, text: &str) {
     }
 }
 
-pub(crate) fn write_number(out: &mut Vec<u8>, value: u64) {
-    // Writing to a vector cannot fail.
-    let _ = write!(out, "{value}");
+pub(crate) fn write_number(out: &mut Vec<u8>, mut value: u64) {
+    let mut digits = [0; 20];
+    let mut first = digits.len();
+    loop {
+        first -= 1;
+        digits[first] = b'0' + (value % 10) as u8;
+        value /= 10;
+        if value == 0 {
+            break;
+        }
+    }
+    out.extend_from_slice(&digits[first..]);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_written_in_decimal() {
+        for value in [0, 9, 10, 99, 100, 1_234_567_890, u64::MAX] {
+            let mut out = Vec::new();
+            write_number(&mut out, value);
+            assert_eq!(out, value.to_string().as_bytes());
+        }
+    }
 }

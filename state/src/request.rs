@@ -15,6 +15,7 @@ use crate::value::Value;
 use fields::Fields;
 
 pub(crate) use aim::Aim;
+pub(crate) use fields::operations;
 
 /// The most operations of a batch.
 pub(crate) const BATCH_OPERATIONS: usize = 1_000;

@@ -5,6 +5,7 @@ mod listing;
 mod place;
 mod verifying;
 mod watching;
+mod writing;
 
 use std::ops::Deref;
 use std::panic;
@@ -12,10 +13,10 @@ use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use plantd_client::{Reply, Request, Source, WorkerError};
+use plantd_client::{Answering, Reply, Request, Source, WorkerError};
 use plantd_daemon::shutdown::Shutdown;
 use tokio::runtime::Handle;
-use tokio::sync::{Semaphore, SemaphorePermit, oneshot};
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::task::JoinSet;
 
 use crate::backups::Backups;
@@ -23,11 +24,12 @@ use crate::metrics::Published;
 use crate::names::{Key, Scope};
 use crate::refusal::{Code, Refusal};
 use crate::reply::{Object, refused};
-use crate::request::{Action, Edit, Limits, Operation, Write, WriteRequest, two_frames};
-use crate::store::{self, Condition, Edited, Entry, Fault, Reader, Store, Written};
+use crate::request::{Action, Edit, Limits, Operation, Write, two_frames};
+use crate::store::{Condition, Edited, Entry, Fault, Reader, Store, Written};
 
 pub(crate) use listing::write_change;
 pub(crate) use place::Place;
+use writing::{By, Writing};
 
 /// A request of more bytes takes a while to be read.
 const QUICK_BYTES: usize = 16 << 10;
@@ -40,32 +42,6 @@ type Answer = Result<Vec<u8>, Refusal>;
 /// An answer that is found apart from the task that has the connections.
 type Apart = Pin<Box<dyn Future<Output = Result<Answer, WorkerError>> + Send>>;
 
-/// How far an answer is once its request was read.
-enum Begun {
-    Done(Answer),
-    Writing(Writing),
-    Apart(Apart),
-}
-
-/// A write that waits until it is on disk.
-struct Writing {
-    outcome: oneshot::Receiver<(Write, store::Answer)>,
-    echo: bool,
-}
-
-impl Writing {
-    async fn end(self) -> Result<Answer, WorkerError> {
-        match self.outcome.await {
-            Ok((write, Ok(written))) => Ok(Ok(written_reply(&write, &written, self.echo))),
-            Ok((_, Err(refusal))) => Ok(Err(refusal)),
-            Err(_) => {
-                let message = "the disk failed while it was written; it may be there or not";
-                Err(WorkerError::new("disk-failed", message))
-            }
-        }
-    }
-}
-
 /// The service. Clones are the same.
 #[derive(Debug, Clone)]
 pub(crate) struct Service(Arc<Parts>);
@@ -77,6 +53,7 @@ pub(crate) struct Parts {
     metrics: Published,
     limits: Limits,
     backups: Backups,
+    writing: Writing,
     /// Held while a backup is made.
     backing_up: Arc<Semaphore>,
     /// Held while the database is read for an answer.
@@ -114,6 +91,7 @@ impl Service {
             metrics,
             limits,
             backups,
+            writing: Writing::default(),
             backing_up: Arc::new(Semaphore::new(1)),
             reading: Semaphore::new(READERS),
             watches: Arc::new(Semaphore::new(watches)),
@@ -135,44 +113,49 @@ impl Service {
     /// Answers one request. An error says that what became of it is not known.
     ///
     /// This runs on the task that owns the worker's connections: what may read the disk or compute
-    /// for long is done apart from it. The future is small, since there is one for each write that waits.
-    pub(crate) fn answer(
-        self,
-        request: Request,
-    ) -> impl Future<Output = Result<Reply, WorkerError>> + Send + 'static {
+    /// for long is done apart from it, and a write is answered by [`Service::tell_written`].
+    pub(crate) fn answer(&self, request: Request) -> Answering {
         let began = clock();
-        let begun = self.begin(request);
-        async move {
-            let answer = match begun {
-                Begun::Done(answer) => answer,
-                Begun::Writing(writing) => writing.end().await?,
-                Begun::Apart(apart) => apart.await?,
-            };
-            let reply = answer.unwrap_or_else(|refusal| {
-                self.metrics.asked.refused(refusal.code, 1);
-                refused(&refusal)
-            });
-            let took = clock().saturating_duration_since(began);
-            self.metrics.asked.seconds.observe(took.as_secs_f64());
-            Ok(reply.into())
+        if request.body().len_bytes() > QUICK_BYTES {
+            return self.answer_later(self.answer_apart(request.into_held()), began);
         }
+        let answer = match self.parse(&request) {
+            Ok(Operation::Write(write)) => {
+                let (pledge, answering) = request.pledge();
+                match self.begin_write(write, By::Pledge(pledge, began)) {
+                    Ok(()) => return answering,
+                    Err(refusal) => Err(refusal),
+                }
+            }
+            Ok(operation) => match self.recall(&operation) {
+                Some(answer) => answer,
+                None => {
+                    let apart = self.work_apart(operation, request.into_held());
+                    return self.answer_later(apart, began);
+                }
+            },
+            Err(refusal) => Err(refusal),
+        };
+        Answering::now(Ok(self.reply(answer, began, clock())))
     }
 
-    fn begin(&self, request: Request) -> Begun {
-        if request.body().len_bytes() > QUICK_BYTES {
-            return Begun::Apart(self.answer_apart(request));
-        }
-        match self.parse(&request) {
-            Ok(Operation::Write(write)) => match self.begin_write(write) {
-                Ok(writing) => Begun::Writing(writing),
-                Err(refusal) => Begun::Done(Err(refusal)),
-            },
-            Ok(operation) => match self.recall(&operation) {
-                Some(answer) => Begun::Done(answer),
-                None => Begun::Apart(self.work_apart(operation, request)),
-            },
-            Err(refusal) => Begun::Done(Err(refusal)),
-        }
+    fn answer_later(&self, apart: Apart, began: Instant) -> Answering {
+        let service = self.clone();
+        Answering::later(async move {
+            let answer = apart.await?;
+            Ok(service.reply(answer, began, clock()))
+        })
+    }
+
+    /// The reply that an answer is sent as; how long it took is counted.
+    fn reply(&self, answer: Answer, began: Instant, now: Instant) -> Reply {
+        let reply = answer.unwrap_or_else(|refusal| {
+            self.metrics.asked.refused(refusal.code, 1);
+            refused(&refusal)
+        });
+        let took = now.saturating_duration_since(began);
+        self.metrics.asked.seconds.observe(took.as_secs_f64());
+        reply.into()
     }
 
     /// Reads a request and does what it asks, apart from the task that has the connections.
@@ -285,23 +268,6 @@ impl Service {
             Some(before) => self.limits.check_age(before),
             None => Ok(()),
         }
-    }
-
-    /// Writes, and waits until it is on disk.
-    async fn write(&self, request: WriteRequest) -> Result<Answer, WorkerError> {
-        match self.begin_write(request) {
-            Ok(writing) => writing.end().await,
-            Err(refusal) => Ok(Err(refusal)),
-        }
-    }
-
-    fn begin_write(&self, request: WriteRequest) -> Result<Writing, Refusal> {
-        if let Condition::Damaged(place) = self.store.shared().condition() {
-            return Err(damaged(&place));
-        }
-        let WriteRequest { write, id, echo } = request;
-        let outcome = self.store.submit(write, id)?;
-        Ok(Writing { outcome, echo })
     }
 
     async fn read(&self, operation: Operation) -> Result<Vec<u8>, Refusal> {

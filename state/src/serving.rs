@@ -3,7 +3,7 @@
 use std::thread;
 
 use anyhow::{Context as _, bail};
-use plantd_client::{Endpoint, Reply, Request, Served, Status, Worker, WorkerError};
+use plantd_client::{Answering, Endpoint, Reply, Request, Served, Status, Worker, WorkerError};
 use plantd_daemon::Daemon;
 use plantd_daemon::config::{OneOrMore, Settings as _};
 use tokio::runtime;
@@ -13,7 +13,7 @@ use tracing::{Instrument as _, Span};
 use crate::config::{Config, Role};
 use crate::listener;
 
-/// Answers requests until the daemon is asked to stop.
+/// Answers requests, each in a task of its own, until the daemon is asked to stop.
 pub(crate) async fn serve<F>(
     config: &Config,
     daemon: &Daemon,
@@ -22,6 +22,26 @@ pub(crate) async fn serve<F>(
 where
     F: Future<Output = Result<Reply, WorkerError>> + Send + 'static,
 {
+    let worker = begin(config, daemon).await?;
+    let stop = daemon.shutdown.clone();
+    let stop = async move { stop.requested().await };
+    end(worker.serve(answer, stop).await)
+}
+
+/// Answers requests on the task that has the connections.
+async fn serve_in_place(
+    config: &Config,
+    daemon: &Daemon,
+    answer: impl Fn(Request) -> Answering + Send + Sync + 'static,
+) -> anyhow::Result<()> {
+    let worker = begin(config, daemon).await?;
+    let stop = daemon.shutdown.clone();
+    let stop = async move { stop.requested().await };
+    end(worker.serve_in_place(answer, stop).await)
+}
+
+/// The worker, and what is shown of it.
+async fn begin(config: &Config, daemon: &Daemon) -> anyhow::Result<Worker> {
     let service_name = config.served_service();
     let brokers = config.broker_endpoint.iter().flat_map(OneOrMore::iter);
     let mut worker = Worker::builder(&service_name)
@@ -33,9 +53,6 @@ where
         .version(plantd_daemon::VERSION)
         // Early enough for what is given back to be written before the process ends.
         .drain_timeout(config.shared.shutdown_timeout.duration().mul_f64(0.8));
-    if config.role == Role::Store {
-        worker = worker.in_place();
-    }
     for endpoint in config.endpoint.iter().flat_map(OneOrMore::iter) {
         worker = worker.listen(listener::bind(endpoint).await?);
     }
@@ -56,11 +73,11 @@ where
         database,
         "serving"
     );
-    let stop = {
-        let shutdown = daemon.shutdown.clone();
-        async move { shutdown.requested().await }
-    };
-    match worker.serve(answer, stop).await {
+    Ok(worker)
+}
+
+fn end(served: Served) -> anyhow::Result<()> {
+    match served {
         Served::Drained => {
             tracing::info!(
                 context = "worker.stopped",
@@ -75,15 +92,14 @@ where
 }
 
 /// Answers requests on a thread of their own: what is answered from memory, or waits for the writer, never
-/// changes the thread. Dropped, it closes the connections at once.
-pub(crate) async fn serve_on_a_thread<F>(
+/// changes the thread. What is to be done beside it there goes on until it ends. Dropped, it closes the connections
+/// at once.
+pub(crate) async fn serve_on_a_thread(
     config: &Config,
     daemon: &Daemon,
-    answer: impl Fn(Request) -> F + Send + Sync + 'static,
-) -> anyhow::Result<()>
-where
-    F: Future<Output = Result<Reply, WorkerError>> + Send + 'static,
-{
+    answer: impl Fn(Request) -> Answering + Send + Sync + 'static,
+    beside: impl Future<Output = ()> + Send + 'static,
+) -> anyhow::Result<()> {
     let (config, daemon, span) = (config.clone(), daemon.clone(), Span::current());
     let runtime = runtime::Builder::new_current_thread()
         .enable_all()
@@ -96,8 +112,9 @@ where
         .name("connections".to_owned())
         .spawn(move || {
             let served = runtime.block_on(async {
+                tokio::spawn(beside.instrument(span.clone()));
                 tokio::select! {
-                    served = serve(&config, &daemon, answer).instrument(span) => served,
+                    served = serve_in_place(&config, &daemon, answer).instrument(span) => served,
                     _ = dropped => Ok(()),
                 }
             });

@@ -90,11 +90,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::oneshot;
 
 use crate::names::{Key, Scope};
 use crate::refusal::{Code, Refusal};
-use crate::request::{Page, Write, WriteId};
+use crate::request::Page;
 
 pub(crate) use backup::{Contents, begin_anew, files_of, install, origin, sync_folder};
 pub(crate) use check::{CheckError, Checked};
@@ -105,7 +106,7 @@ pub use open::OpenError;
 pub(crate) use reader::{KeyPage, Reader};
 pub(crate) use row::{Change, Entry, ScopeRow};
 pub(crate) use shared::{Condition, Shared};
-pub(crate) use writer::{Announcement, Answer, Edited, Submission, WriterError, Written};
+pub(crate) use writer::{Announcement, Answered, Edited, Submission, Ticket, WriterError, Written};
 
 use open::read_store_row;
 use place::At;
@@ -147,6 +148,7 @@ pub(crate) struct Options {
 pub(crate) struct Store {
     submissions: SyncSender<Submission>,
     writer: Mutex<Option<JoinHandle<()>>>,
+    answers: Option<UnboundedReceiver<Answered>>,
     ended: Option<oneshot::Receiver<Result<(), WriterError>>>,
     shared: Arc<Shared>,
     readers: reader::Pool,
@@ -156,26 +158,26 @@ pub(crate) struct Store {
 }
 
 impl Store {
-    /// Gives a write to the writer; it comes back with the answer after the commit, or never when the
+    /// Gives a write to the writer; it comes back with its [`Answered`] group after the commit, or never when the
     /// disk fails.
     ///
     /// # Errors
     /// `busy` when too many wait.
-    pub(crate) fn submit(
-        &self,
-        write: Write,
-        id: Option<WriteId>,
-    ) -> Result<oneshot::Receiver<(Write, Answer)>, Refusal> {
-        let (answer, receiver) = oneshot::channel();
-        let submission = Submission { write, id, answer };
-        match self.submissions.try_send(submission) {
-            Ok(()) => Ok(receiver),
-            Err(TrySendError::Full(_)) => {
-                let error = format!("{WAITING} writes wait for the disk; try again");
-                Err(Refusal::new(Code::Busy, error))
-            }
-            Err(TrySendError::Disconnected(_)) => Err(draining()),
-        }
+    pub(crate) fn submit(&self, submission: Submission) -> Result<(), Refusal> {
+        self.submissions
+            .try_send(submission)
+            .map_err(|error| match error {
+                TrySendError::Full(_) => {
+                    let error = format!("{WAITING} writes wait for the disk; try again");
+                    Refusal::new(Code::Busy, error)
+                }
+                TrySendError::Disconnected(_) => draining(),
+            })
+    }
+
+    /// Where answers come, until the writer has ended. To be asked once.
+    pub(crate) fn answers(&mut self) -> Option<UnboundedReceiver<Answered>> {
+        self.answers.take()
     }
 
     /// Reads with one of the connections that are kept for it.

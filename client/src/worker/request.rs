@@ -1,11 +1,15 @@
 //! What a handler is given.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use plantd_mdp::{Header, Properties};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 
-use super::held::HeldKey;
+use super::{
+    answering::{Answering, Form},
+    held::HeldKey,
+    pledge::{Pledge, Returns},
+};
 use crate::{Body, Reply};
 
 /// A request to answer.
@@ -17,16 +21,11 @@ pub struct Request {
 }
 
 impl Request {
-    pub(super) fn new(
-        key: HeldKey,
-        header: Header,
-        body: Body,
-        parts: mpsc::Sender<PartToSend>,
-    ) -> Self {
+    pub(super) fn new(key: HeldKey, header: Header, body: Body, returns: Arc<Returns>) -> Self {
         Self {
             header,
             body,
-            partials: Partials { key, parts },
+            partials: Partials { key, returns },
         }
     }
 
@@ -68,6 +67,24 @@ impl Request {
         Some(Duration::from_millis(left))
     }
 
+    /// The same request for keeping. The body that a handler in place is given lies in the buffer that was read
+    /// into, with those of others, until it is copied out by this.
+    #[must_use]
+    pub fn into_held(self) -> Self {
+        Self {
+            body: self.body.into_held(),
+            ..self
+        }
+    }
+
+    /// Promises that whoever has the pledge answers. The second is for the handler to return, which has to run in
+    /// place. Of two pledges of one request the first that is kept or given up counts.
+    pub fn pledge(&self) -> (Pledge, Answering) {
+        let Partials { key, returns } = &self.partials;
+        let pledge = Pledge::new(returns.clone(), *key);
+        (pledge, Answering(Form::Pledged(*key)))
+    }
+
     /// Returns the way to answer in parts; what the handler returns is the last part.
     pub fn partials(&mut self) -> &mut Partials {
         &mut self.partials
@@ -78,7 +95,7 @@ impl Request {
 #[derive(Debug)]
 pub struct Partials {
     key: HeldKey,
-    parts: mpsc::Sender<PartToSend>,
+    returns: Arc<Returns>,
 }
 
 /// A part on its way to the task that owns the connections.
@@ -104,7 +121,8 @@ impl Partials {
             part: part.into(),
             sent,
         };
-        self.parts.send(part).await.map_err(|_| NobodyWaits)?;
+        let parts = &self.returns.parts;
+        parts.send(part).await.map_err(|_| NobodyWaits)?;
         is_sent.await.map_err(|_| NobodyWaits)
     }
 }

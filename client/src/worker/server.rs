@@ -20,9 +20,10 @@ use tokio::{
 use tracing::{debug, trace};
 
 use super::{
-    Answer, Outcome, Request, Served, Worker,
-    held::{Held, HeldKey, body_bytes},
+    Answer, Outcome, Served, Worker,
+    held::{Held, HeldKey, Origin, body_bytes},
     listening::{Listening, Visit, Work},
+    pledge::Returns,
     registration::{Registration, RegistrationId},
     request::PartToSend,
 };
@@ -55,7 +56,6 @@ pub(super) struct Server {
     /// Whose parts found no room in this turn.
     held_back: Vec<HeldKey>,
     parts: mpsc::Receiver<PartToSend>,
-    part_sender: mpsc::Sender<PartToSend>,
     status: watch::Sender<Status>,
     /// When the drain ends at the latest, once it has begun.
     drains_until: Option<Instant>,
@@ -68,7 +68,7 @@ enum Wake {
     Link(LinkEvent),
     Directory,
     Listening(Visit),
-    Ended(HeldKey, Outcome),
+    Ended(Origin, Outcome),
     Part(PartToSend),
     Shutdown,
     Timeout,
@@ -110,11 +110,10 @@ impl Server {
             registrations: BTreeMap::new(),
             next_registration: 0,
             listening,
-            held: Held::new(worker.concurrency, worker.is_in_place, answer),
+            held: Held::new(worker.concurrency, answer, Returns::new(part_sender)),
             owed_bytes: 0,
             held_back: Vec::new(),
             parts,
-            part_sender,
             status: worker.status,
             drains_until: None,
             unfinished: 0,
@@ -192,7 +191,7 @@ impl Server {
             event = self.links.next() => Wake::Link(event),
             () = self.directory.changed() => Wake::Directory,
             visit = own => Wake::Listening(visit),
-            (key, outcome) = self.held.next() => Wake::Ended(key, outcome),
+            (origin, outcome) = self.held.next() => Wake::Ended(origin, outcome),
             Some(part) = self.parts.recv() => Wake::Part(part),
         }
     }
@@ -214,7 +213,7 @@ impl Server {
                     listening.take(visit, now);
                 }
             }
-            Wake::Ended(key, outcome) => self.take_outcome(key, outcome, now),
+            Wake::Ended(origin, outcome) => self.take_outcome(origin, outcome, now),
             Wake::Part(part) => self.take_part(part.key, part.part, part.sent, now),
             Wake::Shutdown => {
                 debug!(service = %self.config.service, "leaving");
@@ -263,12 +262,17 @@ impl Server {
                 }
             }
             LinkEvent::Messages { key, messages } => {
-                let Some((_, registration)) = self.registration_of(key) else {
+                let Some((id, _)) = self.registration_of(key) else {
                     return;
                 };
                 for message in messages {
                     trace!(?message, "received");
-                    registration.machine.handle_message(&message, now);
+                    if let Some(registration) = self.registrations.get_mut(&id) {
+                        registration.machine.handle_message(&message, now);
+                    }
+                    // At once, while what it wrote is in the processor's cache.
+                    self.take_outputs_of(id, now);
+                    self.send_answered_at_once(now);
                 }
             }
             LinkEvent::Subscriptions { .. } | LinkEvent::Marked { .. } => {}
@@ -286,15 +290,15 @@ impl Server {
         }
     }
 
-    fn take_outcome(&mut self, key: HeldKey, outcome: Outcome, now: Instant) {
+    fn take_outcome(&mut self, origin: Origin, outcome: Outcome, now: Instant) {
         self.owed_bytes += body_bytes(&outcome);
-        let Some(machine) = self.machine_of(key.registration) else {
+        let Some(machine) = self.machine_of(origin.registration) else {
             return;
         };
-        if !machine.is_held(key.token) {
+        let token = origin.token;
+        if !machine.is_held(token) {
             return;
         }
-        let token = key.token;
         match outcome.map(|reply| (reply.body.check_size(), reply)) {
             Ok((Ok(()), reply)) => {
                 machine.send_final(token, reply.properties, reply.body.into(), now);
@@ -309,15 +313,32 @@ impl Server {
         }
     }
 
-    /// Carries out what follows, and sends what handlers have answered without waiting.
+    /// Carries out what follows, and sends what is answered by now.
     fn settle(&mut self, now: Instant) {
-        self.take_outputs(now);
-        self.write_if_much(now);
-        while let Some((key, outcome)) = self.held.take_answered() {
-            self.take_outcome(key, outcome, now);
+        loop {
             self.take_outputs(now);
             self.write_if_much(now);
+            let Some((origin, outcome)) = self.held.take_answered() else {
+                return;
+            };
+            self.send_outcome(origin, outcome, now);
+            while let Some((origin, outcome)) = self.held.take_answered() {
+                self.send_outcome(origin, outcome, now);
+            }
         }
+    }
+
+    /// Sends what handlers have answered as soon as they were tried.
+    fn send_answered_at_once(&mut self, now: Instant) {
+        while let Some((origin, outcome)) = self.held.take_answered_at_once() {
+            self.send_outcome(origin, outcome, now);
+        }
+    }
+
+    fn send_outcome(&mut self, origin: Origin, outcome: Outcome, now: Instant) {
+        self.take_outcome(origin, outcome, now);
+        self.take_outputs_of(origin.registration, now);
+        self.write_if_much(now);
     }
 
     /// Writes what is owed before a turn is over, when it is much: so that who does not read is found
@@ -335,18 +356,26 @@ impl Server {
     fn take_outputs(&mut self, now: Instant) {
         let mut next = self.registrations.keys().next().copied();
         while let Some(id) = next {
-            while let Some(registration) = self.registrations.get_mut(&id)
-                && let Some(output) = registration.machine.poll_output()
-            {
-                self.take_output(id, output, now);
-            }
+            self.take_outputs_of(id, now);
             let mut others = self.registrations.range((Excluded(id), Unbounded));
             next = others.next().map(|(id, _)| *id);
         }
-        while let Some(listening) = &mut self.listening
-            && let Some(work) = listening.poll_work(now)
+        self.take_outputs_of(RegistrationId::OWN, now);
+    }
+
+    fn take_outputs_of(&mut self, id: RegistrationId, now: Instant) {
+        if id == RegistrationId::OWN {
+            while let Some(listening) = &mut self.listening
+                && let Some(work) = listening.poll_work(now)
+            {
+                self.take_work(id, work, now);
+            }
+            return;
+        }
+        while let Some(registration) = self.registrations.get_mut(&id)
+            && let Some(output) = registration.machine.poll_output()
         {
-            self.take_work(RegistrationId::OWN, work, now);
+            self.take_output(id, output, now);
         }
     }
 
@@ -405,7 +434,7 @@ impl Server {
 
     /// Takes what concerns a request, wherever it came from.
     fn take_work(&mut self, registration: RegistrationId, work: Work, now: Instant) {
-        let key = |token| HeldKey {
+        let origin = |token| Origin {
             registration,
             token,
         };
@@ -414,13 +443,9 @@ impl Server {
                 token,
                 header,
                 body,
-            } => {
-                let (key, body) = (key(token), body.into_held().into());
-                let request = Request::new(key, header, body, self.part_sender.clone());
-                self.held.take(key, request);
-            }
+            } => self.held.take(origin(token), header, body),
             Work::Cancel { token } => {
-                let had_no_handler = self.held.cancel(key(token));
+                let had_no_handler = self.held.cancel(origin(token));
                 if let Some(machine) = self.machine_of(registration)
                     && had_no_handler
                     && machine.is_held(token)
@@ -430,8 +455,10 @@ impl Server {
                 }
             }
             Work::Room { token } => {
-                if let Some((part, sent)) = self.held.take_part(key(token)) {
-                    self.take_part(key(token), part, sent, now);
+                if let Some(key) = self.held.key(origin(token))
+                    && let Some((part, sent)) = self.held.take_part(key)
+                {
+                    self.take_part(key, part, sent, now);
                 }
             }
             Work::RoomSomewhere => self.retry_parts(registration, now),

@@ -119,6 +119,11 @@ pub(super) fn operation(name: &[u8]) -> Result<&'static Named, Refusal> {
         })
 }
 
+/// What the operations are called.
+pub(crate) fn operations() -> impl Iterator<Item = &'static str> {
+    OPERATIONS.iter().map(|operation| operation.name)
+}
+
 /// What an operation of a batch may be.
 const IN_BATCH: &[Named] = &[
     named("set", Kind::Set, SET_IN_BATCH),
@@ -199,7 +204,12 @@ impl<'a> Fields<'a> {
     }
 
     fn read(json: &'a [u8]) -> Result<Self, Refusal> {
-        serde_json::from_slice(json).map_err(|error| {
+        // What is text as a whole need not be looked at again for each of its texts.
+        let read = match str::from_utf8(json) {
+            Ok(json) => serde_json::from_str(json),
+            Err(_) => serde_json::from_slice(json),
+        };
+        read.map_err(|error| {
             let error =
                 format!("the second frame is not the JSON object that was expected: {error}");
             Refusal::new(Code::BadRequest, error)

@@ -150,6 +150,7 @@ impl Store {
         let (submissions, receiver) = sync_channel(WAITING);
         let (began, has_begun) = std::sync::mpsc::channel();
         let (end, ended) = oneshot::channel();
+        let (answered, answers) = mpsc::unbounded_channel();
         let readers = Pool::new(options);
         let recent = Arc::new(Recent::new());
         let progress = Arc::new(Progress::new(row.commits));
@@ -163,7 +164,7 @@ impl Store {
                         &connection,
                         (shared, recent, progress),
                         options,
-                        publisher,
+                        (publisher, answered),
                         (mark, row),
                         wal_pages,
                     );
@@ -183,6 +184,7 @@ impl Store {
         let mut store = Self {
             submissions,
             writer: Mutex::new(Some(writer)),
+            answers: Some(answers),
             ended: Some(ended),
             shared,
             readers,

@@ -6,10 +6,11 @@ use plantd_daemon::Daemon;
 use plantd_daemon::shutdown::Shutdown;
 use tempfile::TempDir;
 
+use super::writer::Answer;
 use super::*;
 use crate::metrics::Published;
 use crate::names::{Key, Scope};
-use crate::request::{Action, Condition, Edit};
+use crate::request::{Action, Condition, Edit, Write};
 use crate::value::Value;
 
 mod damage;
@@ -23,6 +24,7 @@ pub(super) const SCOPE: &str = "org.example";
 pub(super) struct Held {
     pub(super) store: Store,
     pub(super) options: Options,
+    answers: Mutex<UnboundedReceiver<Answered>>,
     _folder: TempDir,
 }
 
@@ -45,20 +47,43 @@ impl Held {
             accepts_loss: false,
         };
         configure(&mut options);
+        Self::open(options, folder)
+    }
+
+    fn open(options: Options, folder: TempDir) -> Self {
+        let mut store = open(&options).unwrap();
+        let answers = store.answers().unwrap();
         Self {
-            store: open(&options).unwrap(),
+            store,
             options,
+            answers: Mutex::new(answers),
             _folder: folder,
         }
     }
 
+    fn begin(&mut self) {
+        self.store = open(&self.options).unwrap();
+        self.answers = Mutex::new(self.store.answers().unwrap());
+    }
+
+    fn submit(&self, write: Write) {
+        let submission = Submission {
+            write,
+            id: None,
+            ticket: Ticket::default(),
+        };
+        self.store.submit(submission).unwrap();
+    }
+
+    /// The answers to the next writes that are committed together.
+    fn answers(&self) -> Answered {
+        self.answers.lock().unwrap().blocking_recv().unwrap()
+    }
+
     pub(super) fn write(&self, write: Write) -> Answer {
-        self.store
-            .submit(write, None)
-            .unwrap()
-            .blocking_recv()
-            .unwrap()
-            .1
+        self.submit(write);
+        let (_, answer) = self.answers().pop().unwrap();
+        answer
     }
 
     pub(super) fn set(&self, key: &str, value: &str) -> Edited {
@@ -78,7 +103,7 @@ impl Held {
     pub(super) fn reopen(&mut self, meanwhile: impl FnOnce(&mut Options)) {
         self.store.close();
         meanwhile(&mut self.options);
-        self.store = open(&self.options).unwrap();
+        self.begin();
     }
 
     /// The scope as it is.
@@ -106,13 +131,17 @@ impl Held {
 
     /// Gives keys a value, without waiting for one before the next.
     pub(super) fn set_all(&self, keys: impl Iterator<Item = String>) {
-        let submit = |key: String| {
-            let edit = set(&key, "1", Condition::None);
-            self.store.submit(Write::Edit(edit), None).unwrap()
-        };
-        let answers: Vec<_> = keys.map(submit).collect();
-        for answer in answers {
-            answer.blocking_recv().unwrap().1.unwrap();
+        let submit = |key: String| self.submit(Write::Edit(set(&key, "1", Condition::None)));
+        self.await_answers(keys.map(submit).count());
+    }
+
+    /// Waits until so many writes are on disk.
+    fn await_answers(&self, mut waiting: usize) {
+        while waiting > 0 {
+            for (_, answer) in self.answers() {
+                answer.unwrap();
+                waiting -= 1;
+            }
         }
     }
 
@@ -206,7 +235,7 @@ fn a_clock_that_was_set_back_over_a_restart_expires_nothing_early() {
         )
         .unwrap();
     drop(connection);
-    held.store = open(&held.options).unwrap();
+    held.begin();
     assert!(left(&held) > Duration::from_secs(50), "{:?}", left(&held));
 }
 
@@ -244,11 +273,7 @@ fn a_store_of_an_older_schema_is_brought_to_this_one_and_so_is_a_copy_of_it() {
         database: old,
         ..held.options.clone()
     };
-    let held = Held {
-        store: open(&options).unwrap(),
-        options,
-        _folder: folder,
-    };
+    let held = Held::open(options, folder);
     held.store.check(&mut |_, _| true).unwrap();
     assert_eq!(held.history("a").unwrap().len(), 21);
     assert_eq!(held.set("a", "1").version, 23);
@@ -281,19 +306,15 @@ fn writes_that_wait_are_committed_together() {
 fn a_scope_that_is_deleted_with_its_last_changes_leaves_none_of_them() {
     let held = Held::new();
     let scope = Scope::parse(SCOPE).unwrap();
-    let mut waiting = Vec::new();
-    let mut submit = |write| waiting.push(held.store.submit(write, None).unwrap());
     for round in 0..20 {
         for key in 0..20 {
             let edit = set(&format!("key/{round}/{key}"), "1", Condition::None);
-            submit(Write::Edit(edit));
+            held.submit(Write::Edit(edit));
         }
-        submit(Write::DeleteScope(scope.clone()));
+        held.submit(Write::DeleteScope(scope.clone()));
     }
-    submit(Write::Edit(set("a", "1", Condition::None)));
-    for answer in waiting {
-        answer.blocking_recv().unwrap().1.unwrap();
-    }
+    held.submit(Write::Edit(set("a", "1", Condition::None)));
+    held.await_answers(20 * 21 + 1);
     held.store.check(&mut |_, _| true).unwrap();
     assert_eq!(held.row().keys, 1);
     // Made, set and deleted each time, then made and set.

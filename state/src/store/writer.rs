@@ -22,7 +22,7 @@ use std::time::{Duration, Instant, SystemTime};
 use rusqlite::Connection;
 use rusqlite::wal::CheckpointMode;
 use serde::{Deserialize, Serialize};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 
 use super::clock::{Clock, Kept};
 use super::mark::{Identity, Mark};
@@ -50,20 +50,21 @@ const UPKEEP: Duration = Duration::from_secs(1);
 /// written over another one of a file is synced sooner than one that makes the file longer.
 const WAL_PAGES: i32 = 2_048;
 
-/// A write on its way to the writer.
+slotmap::new_key_type! {
+    /// Names who waits for a write; given by whoever submits it.
+    pub(crate) struct Ticket;
+}
+
+/// A write on its way to the writer, and back with its answer.
 #[derive(Debug)]
 pub(crate) struct Submission {
     pub(crate) write: Write,
     pub(crate) id: Option<WriteId>,
-    pub(crate) answer: oneshot::Sender<(Write, Answer)>,
+    pub(crate) ticket: Ticket,
 }
 
-impl Submission {
-    fn answer(self, answer: Answer) {
-        // Who no longer waits for the answer has it in the history.
-        let _ = self.answer.send((self.write, answer));
-    }
-}
+/// Writes that were committed or refused together, each with what came of it.
+pub(crate) type Answered = Vec<(Submission, Answer)>;
 
 /// What came of a write, told after it is on disk.
 pub(crate) type Answer = Result<Written, Refusal>;
@@ -129,6 +130,7 @@ pub(super) struct Writer<'c> {
     recent: Arc<Recent>,
     progress: Arc<Progress>,
     options: Options,
+    answers: mpsc::UnboundedSender<Answered>,
     syncing: Syncing,
     clock: Clock,
     row: StoreRow,
@@ -184,7 +186,10 @@ impl<'c> Writer<'c> {
         connection: &'c Connection,
         (shared, recent, progress): (Arc<Shared>, Arc<Recent>, Arc<Progress>),
         options: Options,
-        publisher: Option<mpsc::Sender<Vec<Announcement>>>,
+        (publisher, answers): (
+            Option<mpsc::Sender<Vec<Announcement>>>,
+            mpsc::UnboundedSender<Answered>,
+        ),
         (mark, row): (Mark, StoreRow),
         wal_pages: Arc<AtomicI32>,
     ) -> Result<Self, Fault> {
@@ -197,6 +202,7 @@ impl<'c> Writer<'c> {
             recent: recent.clone(),
             progress: progress.clone(),
             publisher,
+            answers: answers.clone(),
         };
         let wal = super::beside(&options.database, "-wal");
         let syncing = Syncing::start(&wal, telling)
@@ -210,6 +216,7 @@ impl<'c> Writer<'c> {
             recent,
             progress,
             options,
+            answers,
             syncing,
             clock: Clock::start(kept, now, wall),
             row,
@@ -301,9 +308,9 @@ impl<'c> Writer<'c> {
             Err(fault @ (Fault::Full | Fault::Held | Fault::Damaged { .. })) => {
                 self.roll_back()?;
                 self.shared.show_refusing(&fault);
-                for submission in group {
-                    submission.answer(Err(fault.refusal()));
-                }
+                let refuse = |submission| (submission, Err(fault.refusal()));
+                // Who no longer waits for an answer needs none.
+                let _ = self.answers.send(group.into_iter().map(refuse).collect());
                 Ok(())
             }
             // Nobody is answered: what was being committed may be on disk or not.
@@ -407,7 +414,7 @@ impl<'c> Writer<'c> {
     }
 
     /// Has what was committed synced, and everybody told of it.
-    fn after_commit(&mut self, answers: Vec<(Submission, Answer)>) -> Result<(), Fault> {
+    fn after_commit(&mut self, answers: Answered) -> Result<(), Fault> {
         let heads = self.heads();
         let group = self.next_group();
         self.syncing.sync(Committed {

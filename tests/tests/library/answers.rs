@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use plantd_client::{Body, Request, RequestError, Served, Transport, WorkerError};
+use plantd_client::{
+    Answering, Body, Pledge, Reply, Request, RequestError, Served, Transport, WorkerError,
+};
 use plantd_tests::Plant;
 use tokio::sync::{Notify, mpsc};
 
@@ -20,6 +22,9 @@ over_both_transports!(
     a_deadline_is_told_to_the_worker_and_kept_by_the_broker,
     what_a_worker_says_went_wrong_reaches_the_client,
     handlers_that_run_in_place_answer_at_once_or_later_and_survive_a_panic,
+    answers_that_are_owed_come_from_whoever_has_the_pledges,
+    an_answer_on_its_way_to_a_request_that_was_cancelled_is_dropped,
+    a_pledge_that_outlives_its_worker_is_kept_for_nobody,
     a_service_that_nobody_serves_is_no_worker,
     the_echo_module_answers,
 );
@@ -235,10 +240,7 @@ fn what_a_worker_says_went_wrong_reaches_the_client(transport: Transport) {
             ("y", "bad-weather"),
         ] {
             let failed = client.request("fail", body).await;
-            match failed {
-                Err(RequestError::WorkerError { code, .. }) => assert_eq!(code, expected),
-                other => panic!("a worker's error is expected, not {other:?}"),
-            }
+            assert_eq!(workers_code(&failed), expected);
         }
     });
 }
@@ -250,22 +252,20 @@ fn handlers_that_run_in_place_answer_at_once_or_later_and_survive_a_panic(transp
         let go = Arc::new(Notify::new());
         let mixed = {
             let go = go.clone();
-            move |request: Request| {
-                let go = go.clone();
-                async move {
-                    match request.body().text() {
-                        Ok("later") => go.notified().await,
-                        Ok("panic") => panic!("as it was asked to"),
-                        Ok(_) | Err(_) => {}
-                    }
-                    Ok::<_, WorkerError>(request.into_body())
+            move |request: Request| match request.body().text() {
+                Ok("later") => {
+                    let (go, request) = (go.clone(), request.into_held());
+                    Answering::later(async move {
+                        go.notified().await;
+                        Ok(request.into_body())
+                    })
                 }
+                Ok("panic") => panic!("as it was asked to"),
+                Ok(_) | Err(_) => Answering::now(Ok(request.into_body())),
             }
         };
-        let worker = worker(transport, "mixed", &brokers)
-            .concurrency(2)
-            .in_place();
-        let _worker = Serving::start(worker, mixed).await;
+        let worker = worker(transport, "mixed", &brokers).concurrency(2);
+        let _worker = Serving::start_in_place(worker, mixed).await;
         let client = connected(transport, &brokers).await;
         let later = tokio::spawn(client.request("mixed", "later").into_future());
         for number in 0..100 {
@@ -274,13 +274,116 @@ fn handlers_that_run_in_place_answer_at_once_or_later_and_survive_a_panic(transp
             assert_eq!(reply.body.text(), Ok(body.as_str()));
         }
         let failed = client.request("mixed", "panic").await;
-        let expected =
-            matches!(&failed, Err(RequestError::WorkerError { code, .. }) if code == "panic");
-        assert!(expected, "{failed:?}");
+        assert_eq!(workers_code(&failed), "panic");
         assert!(!later.is_finished());
         go.notify_one();
         let reply = later.await.unwrap().unwrap();
         assert_eq!(reply.body.text(), Ok("later"));
+    });
+}
+
+/// What a worker calls what went wrong.
+fn workers_code(failed: &Result<Reply, RequestError>) -> &str {
+    match failed {
+        Err(RequestError::WorkerError { code, .. }) => code,
+        other => panic!("a worker's error is expected, not {other:?}"),
+    }
+}
+
+/// A handler that hands each request with its pledge to whoever has the other end.
+fn handing_on() -> (
+    impl Fn(Request) -> Answering + Send + Sync + 'static,
+    mpsc::UnboundedReceiver<(Request, Pledge)>,
+) {
+    let (sender, owed) = mpsc::unbounded_channel();
+    let handler = move |request: Request| {
+        let (pledge, answering) = request.pledge();
+        // A pledge that comes back is given up.
+        let _ = sender.send((request.into_held(), pledge));
+        answering
+    };
+    (handler, owed)
+}
+
+fn answers_that_are_owed_come_from_whoever_has_the_pledges(transport: Transport) {
+    let plant = Plant::start();
+    plant.block_on(async {
+        let brokers = [plant.endpoint()];
+        let (handler, mut owed) = handing_on();
+        let worker = worker(transport, "owed", &brokers).concurrency(200);
+        let worker = Serving::start_in_place(worker, handler).await;
+        let client = connected(transport, &brokers).await;
+        let ask =
+            |number: usize| tokio::spawn(client.request("owed", number.to_string()).into_future());
+        let asked: Vec<_> = (0..200).map(ask).collect();
+        let mut group = Vec::new();
+        while group.len() < 200 {
+            group.push(owed.recv().await.unwrap());
+        }
+        let answering = std::thread::spawn(move || {
+            for (request, pledge) in group {
+                pledge.answer(Ok(request.into_body()));
+            }
+        });
+        for (number, asked) in asked.into_iter().enumerate() {
+            let reply = asked.await.unwrap().unwrap();
+            assert_eq!(reply.body.text(), Ok(number.to_string().as_str()));
+        }
+        answering.join().unwrap();
+
+        let given_up = tokio::spawn(client.request("owed", "given up").into_future());
+        drop(owed.recv().await.unwrap());
+        assert_eq!(workers_code(&given_up.await.unwrap()), "unanswered");
+
+        // What is owed is waited for.
+        let last = tokio::spawn(client.request("owed", "last").into_future());
+        let (request, pledge) = owed.recv().await.unwrap();
+        let stopping = tokio::spawn(worker.stop());
+        pledge.answer(Ok(request.into_body()));
+        assert_eq!(last.await.unwrap().unwrap().body.text(), Ok("last"));
+        assert_eq!(stopping.await.unwrap(), Served::Drained);
+    });
+}
+
+fn an_answer_on_its_way_to_a_request_that_was_cancelled_is_dropped(transport: Transport) {
+    let plant = Plant::start();
+    plant.block_on(async {
+        let brokers = [plant.endpoint()];
+        let (handler, mut owed) = handing_on();
+        let worker = worker(transport, "owed", &brokers).concurrency(1);
+        let worker = Serving::start_in_place(worker, handler).await;
+        let client = connected(transport, &brokers).await;
+        let short = client
+            .request("owed", "first")
+            .timeout(Duration::from_millis(50));
+        assert!(short.await.is_err());
+        // Its slot goes to another request, whether it is answered or not.
+        let second = tokio::spawn(client.request("owed", "second").into_future());
+        let (_, first) = owed.recv().await.unwrap();
+        let (request, pledge) = owed.recv().await.unwrap();
+        first.answer(Ok("too late"));
+        pledge.answer(Ok(request.into_body()));
+        assert_eq!(second.await.unwrap().unwrap().body.text(), Ok("second"));
+        assert_eq!(worker.stop().await, Served::Drained);
+    });
+}
+
+fn a_pledge_that_outlives_its_worker_is_kept_for_nobody(transport: Transport) {
+    let plant = Plant::start();
+    plant.block_on(async {
+        let brokers = [plant.endpoint()];
+        let (handler, mut owed) = handing_on();
+        let first = Serving::start_in_place(worker(transport, "owed", &brokers), handler).await;
+        let client = connected(transport, &brokers).await;
+        let asked = tokio::spawn(client.request("owed", "x").into_future());
+        let (_, pledge) = owed.recv().await.unwrap();
+        drop(first);
+        let (handler, mut owed) = handing_on();
+        let _second = Serving::start_in_place(worker(transport, "owed", &brokers), handler).await;
+        let (request, kept) = owed.recv().await.unwrap();
+        pledge.answer(Ok("of the first"));
+        kept.answer(Ok(request.into_body()));
+        assert_eq!(asked.await.unwrap().unwrap().body.text(), Ok("x"));
     });
 }
 

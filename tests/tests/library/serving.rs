@@ -1,10 +1,11 @@
 //! A worker of the library that serves in the background.
 
 use std::future::Future;
+use std::pin::Pin;
 use std::time::Duration;
 
 use plantd_client::{
-    Body, Reply, Request, Served, Status, Transport, Worker, WorkerBuilder, WorkerError,
+    Answering, Body, Reply, Request, Served, Status, Transport, Worker, WorkerBuilder, WorkerError,
 };
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
@@ -15,6 +16,9 @@ pub(crate) struct Serving {
     task: JoinHandle<Served>,
     status: watch::Receiver<Status>,
 }
+
+/// Done when the worker is told to stop.
+type Stopped = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// A worker that reconnects soon.
 pub(crate) fn worker(transport: Transport, service: &str, brokers: &[&str]) -> WorkerBuilder {
@@ -38,16 +42,34 @@ impl Serving {
         F: Future<Output = Result<R, WorkerError>> + Send + 'static,
         R: Into<Reply> + Send + 'static,
     {
+        let serve = |worker: Worker, stopped| worker.serve(handler, stopped);
+        Self::start_by(worker, serve).await
+    }
+
+    /// The same with a handler that runs in place.
+    pub(crate) async fn start_in_place<H>(worker: WorkerBuilder, handler: H) -> Self
+    where
+        H: Fn(Request) -> Answering + Send + Sync + 'static,
+    {
+        let serve = |worker: Worker, stopped| worker.serve_in_place(handler, stopped);
+        Self::start_by(worker, serve).await
+    }
+
+    async fn start_by<S>(
+        worker: WorkerBuilder,
+        serve: impl FnOnce(Worker, Stopped) -> S + Send + 'static,
+    ) -> Self
+    where
+        S: Future<Output = Served> + Send + 'static,
+    {
         let worker = worker.build().unwrap();
         let status = worker.status();
         let (stop, stopped) = oneshot::channel();
-        let task = tokio::spawn(async move {
-            let stopped = async {
-                // Who drops the other end wants no drain; the task is aborted then.
-                let _ = stopped.await;
-            };
-            worker.serve(handler, stopped).await
+        let stopped: Stopped = Box::pin(async {
+            // Who drops the other end wants no drain; the task is aborted then.
+            let _ = stopped.await;
         });
+        let task = tokio::spawn(serve(worker, stopped));
         let mut serving = Self {
             stop: Some(stop),
             task,

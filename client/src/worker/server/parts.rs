@@ -8,7 +8,10 @@ use tokio::sync::oneshot;
 use super::Server;
 use crate::{
     Reply,
-    worker::{held::HeldKey, registration::RegistrationId},
+    worker::{
+        held::{HeldKey, Origin},
+        registration::RegistrationId,
+    },
 };
 
 impl Server {
@@ -20,13 +23,17 @@ impl Server {
         sent: oneshot::Sender<()>,
         now: Instant,
     ) {
-        let has_room = self.has_room(key);
-        let Some(machine) = self.machine_of(key.registration) else {
+        // Without one its request has ended.
+        let Some(origin) = self.held.origin(key) else {
+            return;
+        };
+        let has_room = self.has_room(origin);
+        let Some(machine) = self.machine_of(origin.registration) else {
             return;
         };
         if let Err(message) = part.body.check_size() {
             let code = ErrorCode::TooLarge.as_str();
-            machine.send_error(key.token, code, &message, false, now);
+            machine.send_error(origin.token, code, &message, false, now);
             return;
         }
         if sent.is_closed() {
@@ -39,7 +46,7 @@ impl Server {
             return;
         }
         let Reply { body, properties } = part;
-        match machine.send_partial(key.token, properties.clone(), body.into(), now) {
+        match machine.send_partial(origin.token, properties.clone(), body.into(), now) {
             machine::PartSent::Sent => {
                 // A handler that is gone needs no answer.
                 let _ = sent.send(());
@@ -54,12 +61,12 @@ impl Server {
     }
 
     /// Whether little waits to be written on the part's way.
-    fn has_room(&self, key: HeldKey) -> bool {
-        if key.registration == RegistrationId::OWN {
+    fn has_room(&self, origin: Origin) -> bool {
+        if origin.registration == RegistrationId::OWN {
             let listening = self.listening.as_ref();
-            return listening.is_none_or(|listening| listening.has_room(key.token));
+            return listening.is_none_or(|listening| listening.has_room(origin.token));
         }
-        let registration = self.registrations.get(&key.registration);
+        let registration = self.registrations.get(&origin.registration);
         let connection = registration.and_then(|it| it.connection);
         connection.is_none_or(|it| self.links.has_room(it))
     }
@@ -69,7 +76,8 @@ impl Server {
     pub(super) fn retry_held_back(&mut self, now: Instant) -> bool {
         let mut has_tried = false;
         for key in std::mem::take(&mut self.held_back) {
-            if self.has_room(key)
+            let origin = self.held.origin(key);
+            if origin.is_none_or(|origin| self.has_room(origin))
                 && let Some((part, sent)) = self.held.take_part(key)
             {
                 has_tried = true;

@@ -259,7 +259,7 @@ fn play(held: &mut Held, model: &mut Model, step: &Step) {
             held.copy(&copy);
             held.store.close();
             held.options.database = copy;
-            held.store = open(&held.options).unwrap();
+            held.begin();
             return;
         }
     };

@@ -18,7 +18,7 @@ use std::thread::{self, JoinHandle};
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 
-use super::{Announcement, Answer, Submission};
+use super::{Announcement, Answered};
 use crate::names::Scope;
 use crate::store::mark::{Identity, Mark, Marked};
 use crate::store::progress::Progress;
@@ -36,7 +36,7 @@ pub(super) struct Committed {
     /// The sequences of the scopes that it has changed.
     pub(super) heads: Vec<(Scope, u64)>,
     pub(super) announcements: Vec<Announcement>,
-    pub(super) answers: Vec<(Submission, Answer)>,
+    pub(super) answers: Answered,
 }
 
 /// What is told after a commit, and to whom.
@@ -48,6 +48,7 @@ pub(super) struct Telling {
     pub(super) recent: Arc<Recent>,
     pub(super) progress: Arc<Progress>,
     pub(super) publisher: Option<mpsc::Sender<Vec<Announcement>>>,
+    pub(super) answers: mpsc::UnboundedSender<Answered>,
 }
 
 /// The thread that syncs, as the writer has it.
@@ -218,8 +219,9 @@ impl Telling {
         self.recent.end_commit();
         self.progress.end(committed.commits);
         self.shared.metrics.committed(committed.answers.len());
-        for (submission, answer) in committed.answers {
-            submission.answer(answer);
+        if !committed.answers.is_empty() {
+            // Who no longer waits for an answer has it in the history.
+            let _ = self.answers.send(committed.answers);
         }
         let heads = committed.heads.iter();
         self.shared

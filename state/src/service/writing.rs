@@ -1,0 +1,114 @@
+//! Writes that wait until they are on disk, and who waits for each.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use plantd_client::{Pledge, WorkerError};
+use slotmap::SlotMap;
+use tokio::sync::{mpsc, oneshot};
+
+use super::{Answer, Service, clock, damaged, written_reply};
+use crate::refusal::{Code, Refusal};
+use crate::request::WriteRequest;
+use crate::store::{Answered, Condition, Submission, Ticket};
+
+/// What a task that waits for a write is told.
+type Told = Result<Answer, WorkerError>;
+
+/// Everybody who waits for a write.
+#[derive(Debug, Default)]
+pub(super) struct Writing(Mutex<Writes>);
+
+#[derive(Debug, Default)]
+struct Writes {
+    waiters: SlotMap<Ticket, Waiter>,
+    /// Whether nobody tells of writes any more.
+    is_over: bool,
+}
+
+#[derive(Debug)]
+struct Waiter {
+    by: By,
+    echo: bool,
+}
+
+/// How somebody waits.
+#[derive(Debug)]
+pub(super) enum By {
+    /// By a pledge, since this moment.
+    Pledge(Pledge, Instant),
+    Task(oneshot::Sender<Told>),
+}
+
+impl Writing {
+    fn writes(&self) -> MutexGuard<'_, Writes> {
+        // A map that a panic left is as good as any.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Service {
+    /// Gives a write to the writer; whoever waits is told by [`Service::tell_written`]. Refused at once, nobody waits.
+    pub(super) fn begin_write(&self, request: WriteRequest, by: By) -> Result<(), Refusal> {
+        if let Condition::Damaged(place) = self.store.shared().condition() {
+            return Err(damaged(&place));
+        }
+        let WriteRequest { write, id, echo } = request;
+        let mut writes = self.writing.writes();
+        if writes.is_over {
+            return Err(Refusal::new(Code::Draining, "the daemon stops"));
+        }
+        let ticket = writes.waiters.insert(Waiter { by, echo });
+        let submission = Submission { write, id, ticket };
+        let submitted = self.store.submit(submission);
+        if submitted.is_err() {
+            writes.waiters.remove(ticket);
+        }
+        submitted
+    }
+
+    /// Writes, and waits until it is on disk.
+    pub(super) async fn write(&self, request: WriteRequest) -> Told {
+        let (sender, told) = oneshot::channel();
+        match self.begin_write(request, By::Task(sender)) {
+            Ok(()) => told.await.unwrap_or_else(|_| Err(disk_failed())),
+            Err(refusal) => Ok(Err(refusal)),
+        }
+    }
+
+    /// Tells everybody who waits what came of the write, a group at a time, until the writer has ended: who waits
+    /// then is told that nobody knows.
+    pub(crate) async fn tell_written(self, mut groups: mpsc::UnboundedReceiver<Answered>) {
+        while let Some(group) = groups.recv().await {
+            let now = clock();
+            let mut writes = self.writing.writes();
+            for (Submission { write, ticket, .. }, answer) in group {
+                let Some(Waiter { by, echo }) = writes.waiters.remove(ticket) else {
+                    continue;
+                };
+                let answer = answer.map(|written| written_reply(&write, &written, echo));
+                match by {
+                    By::Pledge(pledge, began) => pledge.answer(Ok(self.reply(answer, began, now))),
+                    // Who no longer waits has it in the history.
+                    By::Task(sender) => drop(sender.send(Ok(answer))),
+                }
+            }
+        }
+        let waiters = {
+            let mut writes = self.writing.writes();
+            writes.is_over = true;
+            std::mem::take(&mut writes.waiters)
+        };
+        for (_, waiter) in waiters {
+            match waiter.by {
+                By::Pledge(pledge, _) => pledge.answer(Err::<Vec<u8>, _>(disk_failed())),
+                By::Task(sender) => drop(sender.send(Err(disk_failed()))),
+            }
+        }
+    }
+}
+
+fn disk_failed() -> WorkerError {
+    let message = "the disk failed while it was written; it may be there or not";
+    WorkerError::new("disk-failed", message)
+}
