@@ -2,8 +2,8 @@
 
 use std::io;
 use std::sync::Arc;
-use std::thread;
 use std::time::{Duration, Instant};
+use std::{panic, thread};
 
 use plantd_daemon::Daemon;
 use plantd_daemon::health::Pulse;
@@ -211,9 +211,18 @@ async fn route(
         controls,
         bus_reports,
     };
-    router.run(inputs, taken).await;
+    as_task(router.run(inputs, taken)).await;
     for task in accepting {
         task.abort();
+    }
+}
+
+/// Carries a loop as a task of the runtime. What a runtime blocks on is woken too, but looked at only after the
+/// system was asked what else there is: a call more for each turn.
+pub(crate) async fn as_task(carried: impl Future<Output = ()> + Send + 'static) {
+    if let Err(ended) = tokio::spawn(carried).await {
+        // The thread ends as it would have with the loop on it.
+        panic::resume_unwind(ended.into_panic());
     }
 }
 

@@ -15,7 +15,7 @@ use super::machine::{Bus, Side};
 use super::metrics::Published;
 use super::report::Reporter;
 use crate::config::{BusKeys, Config, Retain};
-use crate::plane::StartError;
+use crate::plane::{StartError, as_task};
 use crate::shared::Shared;
 
 /// A bus as it was bound.
@@ -95,7 +95,7 @@ pub(crate) async fn start(
                 );
                 let _ = bound.send(Ok(buses));
                 let inputs = Inputs { arrivals, draining };
-                fanout.run(inputs, notices).await;
+                as_task(fanout.run(inputs, notices)).await;
                 for task in accepting {
                     task.abort();
                 }
