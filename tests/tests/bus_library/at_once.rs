@@ -113,7 +113,9 @@ async fn what_nobody_subscribes_to_is_counted_and_not_written() {
 
 #[tokio::test]
 async fn each_is_refused_by_itself_and_then_not_numbered() {
-    let (frontend, backend) = Proxy::start().stop();
+    let folder = tempfile::tempdir().unwrap();
+    let [frontend, backend] =
+        ["in", "out"].map(|name| format!("ipc://{}/{name}", folder.path().display()));
     let source = Source::builder().broker(&frontend).buffer(10_000);
     let source = source.build().unwrap();
     let heading = heading("t");
