@@ -1,23 +1,26 @@
 //! Values that are kept in memory beside the database: those that the table of values does not have
 //! yet, and of the others those that were written or read lately.
 //!
-//! What is told from here is on disk. A group hands over what it comes to before it is committed, and it is taken in
-//! when it is synced, before anybody is answered. Between the two only the writer, which decides the groups after it,
-//! looks at it. What a reader finds in the table is taken in if nothing was since before it looked, and nothing is on its
+//! What is told from here is on disk. A group hands over what it comes to before it is committed. Until it is synced only
+//! the writer, which decides the groups after it, looks at that; then everybody does, before anybody is answered, and it is
+//! taken in bit by bit. What a reader finds in the table is taken in if nothing was since before it looked, and nothing is on its
 //! way that is about the same key.
 
 use std::collections::{HashMap, VecDeque};
+use std::mem;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::ahead::{Ahead, AsOf, Range};
 use super::generations::Generations;
 use super::outcome::{Outcome, Written};
-use super::place::{At, Place};
+use super::place::{At, Place, Places};
 use super::row::{Entry, Found};
 use crate::names::{Key, Scope};
 
 /// What is kept at most of values that the table has.
 const BYTES: usize = 64 << 20;
+/// How many values are taken in while nobody may look.
+const PART: usize = 32;
 /// A larger value is not kept.
 pub(super) const VALUE_BYTES: usize = 64 << 10;
 
@@ -34,13 +37,15 @@ struct Held {
     under_way: VecDeque<UnderWay>,
     /// The sequences of scopes of which something was or is ahead, as of the last group that was taken in.
     sequences: HashMap<Scope, u64>,
-    /// How many groups were taken in.
-    taken_in: u64,
+    /// How many groups were synced.
+    synced: u64,
 }
 
-/// What a group comes to that is not on disk for certain.
+/// What a group comes to that was not taken in yet.
 #[derive(Debug)]
 struct UnderWay {
+    /// Whether it is on disk.
+    is_synced: bool,
     /// The sequences of the scopes that it changes.
     sequences: Vec<(Scope, u64)>,
     outcome: Outcome,
@@ -94,7 +99,7 @@ impl Recent {
             settled: Generations::new(BYTES),
             under_way: VecDeque::new(),
             sequences: HashMap::new(),
-            taken_in: 0,
+            synced: 0,
         }))
     }
 
@@ -108,7 +113,7 @@ impl Recent {
         match held.find(at) {
             Some(kept) => Look::Kept(kept.entry),
             None => Look::Unknown {
-                since: Since(held.taken_in),
+                since: Since(held.synced),
                 ahead: held.version_ahead(at),
             },
         }
@@ -117,7 +122,7 @@ impl Recent {
     /// Keeps what somebody has found in the table, if it is so and on disk.
     pub(super) fn found(&self, since: Since, at: At<'_>, entry: &Entry) {
         let mut held = self.held();
-        let is_present = held.taken_in == since.0 && held.coming(at).is_none();
+        let is_present = held.synced == since.0 && held.coming(at).is_none();
         if is_present && !held.settled.has(at) && held.ahead.find(at).is_none() {
             let checksum = entry.checksum(at.scope.as_str(), at.key.as_str());
             let entry = entry.clone();
@@ -204,7 +209,11 @@ impl Recent {
 
     /// Says what the commit that begins now comes to, and the sequences of the scopes that it changes.
     pub(super) fn begin_commit(&self, sequences: Vec<(Scope, u64)>, outcome: Outcome) {
-        let coming = UnderWay { sequences, outcome };
+        let coming = UnderWay {
+            is_synced: false,
+            sequences,
+            outcome,
+        };
         self.held().under_way.push_back(coming);
     }
 
@@ -213,14 +222,18 @@ impl Recent {
         drop(self.held().under_way.pop_back());
     }
 
-    /// The first commit that is under way is on disk.
-    pub(super) fn end_commit(&self) {
+    /// The first commit that is under way is on disk, and seen by everybody from here on.
+    pub(super) fn show_commit(&self) {
         let mut held = self.held();
-        if let Some(done) = held.under_way.pop_front() {
-            held.taken_in += 1;
-            held.sequences.extend(done.sequences);
-            held.take_in(done.outcome);
+        held.synced += 1;
+        if let Some(first) = held.under_way.front_mut() {
+            first.is_synced = true;
         }
+    }
+
+    /// Takes in the first commit that is under way, which is shown. Others may look between its parts.
+    pub(super) fn take_in(&self) {
+        while self.held().take_in_part() {}
     }
 
     /// What a panic leaves behind is whole, or lacks what nobody was answered.
@@ -262,13 +275,48 @@ impl Held {
     }
 
     fn find(&mut self, at: At<'_>) -> Option<Kept> {
+        let shown = self.under_way.front().filter(|first| first.is_synced);
+        if let Some(written) = shown.and_then(|shown| shown.outcome.find(at)) {
+            return written.map(|written| written.kept.clone());
+        }
         match self.ahead.find(at) {
             Some(kept) => Some(kept.clone()),
             None => self.settled.find(at),
         }
     }
 
-    fn take_in(&mut self, outcome: Outcome) {
+    /// Takes in a part of the first commit that is under way, and says whether there is more of it.
+    fn take_in_part(&mut self) -> bool {
+        let Some(first) = self.under_way.front_mut() else {
+            return false;
+        };
+        let outcome = &mut first.outcome;
+        // A scope that is gone hides what it had from those who look at the rest.
+        let most = if outcome.gone.is_empty() {
+            PART
+        } else {
+            usize::MAX
+        };
+        let values: Vec<_> = outcome.values.extract_if(|_, _| true).take(most).collect();
+        let before = Outcome {
+            folded: mem::take(&mut outcome.folded),
+            folded_scopes: mem::take(&mut outcome.folded_scopes),
+            gone: mem::take(&mut outcome.gone),
+            values: Places::default(),
+        };
+        let has_more = !outcome.values.is_empty();
+        if !has_more && let Some(done) = self.under_way.pop_front() {
+            self.sequences.extend(done.sequences);
+        }
+        self.move_and_forget(before);
+        for (place, written) in values {
+            self.take_value(place, written);
+        }
+        has_more
+    }
+
+    /// Does what an outcome says of values that were there before.
+    fn move_and_forget(&mut self, outcome: Outcome) {
         for (place, version) in outcome.folded {
             if let Some(kept) = self.ahead.take_version(place.at(), version) {
                 self.settle(place, kept);
@@ -283,22 +331,23 @@ impl Held {
                 self.settle(place, kept);
             }
         }
-        for (place, written) in outcome.values {
-            match written {
-                Some(written) if !written.is_folded => {
-                    if let Err(kept) = self.ahead.replace(place.at(), written.kept) {
-                        self.settled.forget(place.at());
-                        self.ahead.add(place, kept);
-                    }
-                }
-                Some(written) => {
-                    self.ahead.take(place.at());
-                    self.settle(place, written.kept);
-                }
-                None => {
-                    self.ahead.take(place.at());
+    }
+
+    fn take_value(&mut self, place: Place, written: Option<Written>) {
+        match written {
+            Some(written) if !written.is_folded => {
+                if let Err(kept) = self.ahead.replace(place.at(), written.kept) {
                     self.settled.forget(place.at());
+                    self.ahead.add(place, kept);
                 }
+            }
+            Some(written) => {
+                self.ahead.take(place.at());
+                self.settle(place, written.kept);
+            }
+            None => {
+                self.ahead.take(place.at());
+                self.settled.forget(place.at());
             }
         }
     }

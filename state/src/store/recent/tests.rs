@@ -41,7 +41,12 @@ fn begin(recent: &Recent, change: impl FnOnce(&mut Outcome)) {
 
 fn commit(recent: &Recent, change: impl FnOnce(&mut Outcome)) {
     begin(recent, change);
-    recent.end_commit();
+    end(recent);
+}
+
+fn end(recent: &Recent) {
+    recent.show_commit();
+    recent.take_in();
 }
 
 fn version(recent: &Recent, number: usize) -> Option<u64> {
@@ -75,10 +80,10 @@ fn what_is_under_way_is_seen_by_the_writer_only_and_then_by_all() {
     assert_eq!(told(), [Some(1), Some(2), Some(2)]);
     assert_eq!(present(), [Some(4), None, Some(2)]);
     assert_eq!(ahead(), [2, 4]);
-    recent.end_commit();
+    end(&recent);
     assert_eq!(told(), [Some(3), None, Some(2)]);
     assert_eq!(present(), [Some(4), None, Some(2)]);
-    recent.end_commit();
+    end(&recent);
     assert_eq!(told(), [Some(4), None, Some(2)]);
     assert_eq!(ahead(), [2, 4]);
     begin(&recent, |outcome| {
@@ -89,7 +94,7 @@ fn what_is_under_way_is_seen_by_the_writer_only_and_then_by_all() {
     assert_eq!(ahead(), [5]);
     let of_scope = recent.scope_ahead(&scope());
     assert_eq!(of_scope.len(), 1);
-    recent.end_commit();
+    end(&recent);
     assert_eq!([1, 4].map(|it| version(&recent, it)), [None, Some(5)]);
 }
 
@@ -99,7 +104,7 @@ fn a_commit_that_came_to_nothing_leaves_what_was_under_way() {
     begin(&recent, |outcome| write(outcome, 1, 1, false));
     begin(&recent, |outcome| write(outcome, 1, 2, false));
     recent.undo_commit();
-    recent.end_commit();
+    end(&recent);
     assert_eq!(version(&recent, 1), Some(1));
     assert_eq!(recent.extent().count, 1);
 }
@@ -146,8 +151,8 @@ fn what_a_reader_found_is_kept_unless_it_may_be_another_value_by_now() {
     found(2, before);
     assert_eq!(version(&recent, 2), None);
     begin(&recent, |outcome| outcome.remove(place(3)));
-    recent.end_commit();
-    recent.end_commit();
+    end(&recent);
+    end(&recent);
     found(3, before);
     assert_eq!(version(&recent, 3), None);
 }
@@ -163,4 +168,37 @@ fn a_large_value_takes_the_place_of_what_was_kept_and_is_not_kept() {
         outcome.write(place(1), Written { kept, is_folded });
     });
     assert_eq!(version(&recent, 1), None);
+}
+
+#[test]
+fn a_group_that_is_synced_is_seen_whole_while_it_is_taken_in() {
+    let recent = Recent::new();
+    let values = 3 * PART;
+    commit(&recent, |outcome| {
+        for number in 0..values {
+            write(outcome, number, 1, number % 2 == 0);
+        }
+    });
+    begin(&recent, |outcome| {
+        for number in 0..values {
+            match number % 3 {
+                0 => outcome.remove(place(number)),
+                _ => write(outcome, number, 2, number % 4 == 1),
+            }
+        }
+    });
+    let told = || -> Vec<_> { (0..values).map(|it| version(&recent, it)).collect() };
+    assert_eq!(told(), vec![Some(1); values]);
+    let after: Vec<_> = (0..values).map(|it| (it % 3 != 0).then_some(2)).collect();
+    recent.show_commit();
+    assert_eq!(told(), after);
+    let mut parts = 1;
+    while recent.held().take_in_part() {
+        assert_eq!(told(), after);
+        parts += 1;
+    }
+    assert_eq!(parts, 3);
+    assert_eq!(told(), after);
+    let ahead = (0..values).filter(|it| it % 3 != 0 && it % 4 != 1);
+    assert_eq!(recent.extent().count, ahead.count());
 }

@@ -216,7 +216,7 @@ impl Telling {
             tracing::warn!(context = "state.mark", %error, "the mark cannot be written");
         }
         // Whoever is told of the group by anybody finds it in memory.
-        self.recent.end_commit();
+        self.recent.show_commit();
         self.progress.end(committed.commits);
         self.shared.metrics.committed(committed.answers.len());
         if !committed.answers.is_empty() {
@@ -227,6 +227,7 @@ impl Telling {
         self.shared
             .show_commit(heads.map(|(scope, sequence)| (scope, *sequence)));
         self.announce(committed.announcements);
+        self.recent.take_in();
     }
 
     /// Hands changes to whoever publishes them. Does not wait: what there is no room for is counted,
