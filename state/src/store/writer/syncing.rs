@@ -2,11 +2,11 @@
 //!
 //! SQLite commits without a sync (`synchronous = NORMAL`; it syncs around checkpoints all the same). The WAL is synced
 //! here, on a thread of its own, while the writer decides the next group. Nobody is told anything of a group before it is
-//! on disk: not those who wrote it, not those who watch, and not those who read, since memory takes it in afterwards, and
+//! on disk: not those who wrote it, not those who watch, and not those who read, since memory shows it afterwards, and
 //! what is read from the tables is held back by [`Progress`].
 //!
-//! One group is synced at a time, and one more may be committed as soon as it is. A group of few writes, beside which
-//! nothing waits, is synced by the writer itself: waking another thread would take longer than it saves.
+//! One group is synced at a time, and one more may be committed as soon as it is. A group of few writes is synced by the
+//! writer itself: waking another thread would take longer than it saves.
 
 use std::fs::{File, OpenOptions};
 use std::io;
