@@ -152,6 +152,7 @@ impl Reader {
         key: &Key,
         ahead: Option<AsOf<Option<u64>>>,
     ) -> Result<Result<Entry, Option<ScopeRow>>, Fault> {
+        // Most are there, and need no transaction.
         if let Some(entry) = self.value(scope, key)? {
             return Ok(Ok(entry));
         }

@@ -252,8 +252,8 @@ impl Held {
 
     /// What becomes of a key by what is under way, if anything; inside: its value, if it has one then.
     fn coming(&self, at: At<'_>) -> Option<Option<&Written>> {
-        let latest_first = self.under_way.iter().rev();
-        latest_first.filter_map(|it| it.outcome.find(at)).next()
+        let mut latest_first = self.under_way.iter().rev();
+        latest_first.find_map(|it| it.outcome.find(at))
     }
 
     /// The value of a key that is ahead of the table when all that is under way is done.
