@@ -109,13 +109,7 @@ impl WriteQueue {
             if self.chunks.is_empty() {
                 self.close_gathered();
             }
-            let mut slices = [IoSlice::new(&[]); WRITE_CHUNKS];
-            let mut count = 0;
-            for (slice, chunk) in slices.iter_mut().zip(&self.chunks) {
-                *slice = IoSlice::new(&chunk.bytes);
-                count += 1;
-            }
-            let poll = Pin::new(&mut writer).poll_write_vectored(cx, &slices[..count]);
+            let poll = self.poll_write_chunks(cx, Pin::new(&mut writer));
             if poll.is_pending() {
                 self.wait();
             }
@@ -129,6 +123,24 @@ impl WriteQueue {
         self.waiting = false;
         self.chunks.shrink_to(WRITE_CHUNKS);
         Poll::Ready(Ok(()))
+    }
+
+    /// Writes once. One buffer alone is a call of the system that has less to look at.
+    fn poll_write_chunks<W: AsyncWrite>(
+        &self,
+        cx: &mut Context<'_>,
+        writer: Pin<&mut W>,
+    ) -> Poll<io::Result<usize>> {
+        if let (Some(only), 1) = (self.chunks.front(), self.chunks.len()) {
+            return writer.poll_write(cx, &only.bytes);
+        }
+        let mut slices = [IoSlice::new(&[]); WRITE_CHUNKS];
+        let mut count = 0;
+        for (slice, chunk) in slices.iter_mut().zip(&self.chunks) {
+            *slice = IoSlice::new(&chunk.bytes);
+            count += 1;
+        }
+        writer.poll_write_vectored(cx, &slices[..count])
     }
 
     fn push(&mut self, chunk: Chunk) {
