@@ -1,6 +1,7 @@
 //! What `/metrics` shows of the service.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use plantd_daemon::metrics::Metrics;
 use prometheus_client::metrics::counter::Counter;
@@ -35,6 +36,7 @@ pub(crate) struct Published {
     pub(crate) asked: Asked,
     commits: Counter,
     group: Histogram,
+    sync_seconds: Histogram,
     pub(crate) refused_groups: Counter,
     pub(crate) unpublished: Counter,
     pub(crate) damages: Counter,
@@ -100,6 +102,7 @@ impl Published {
             asked: Asked::new(),
             commits: Counter::default(),
             group: Histogram::new(exponential_buckets(1.0, 2.0, 11)),
+            sync_seconds: Histogram::new(exponential_buckets(0.000_05, 2.0, 18)),
             refused_groups: Counter::default(),
             unpublished: Counter::default(),
             damages: Counter::default(),
@@ -118,6 +121,8 @@ impl Published {
             let help = "Groups of writes that are on disk";
             registry.register("commits", help, it.commits);
             registry.register("group_writes", "Writes of a group", it.group);
+            let help = "How long the disk took to sync a group";
+            registry.register_with_unit("sync", help, Unit::Seconds, it.sync_seconds);
             let help = "Groups of writes that could not be committed";
             registry.register("refused_groups", help, it.refused_groups);
             let help = "Changes that could not be published on the state bus";
@@ -138,8 +143,10 @@ impl Published {
         published
     }
 
-    pub(crate) fn committed(&self, writes: usize) {
+    /// A group of so many writes, which the disk took so long to sync.
+    pub(crate) fn committed(&self, writes: usize, synced: Duration) {
         self.commits.inc();
+        self.sync_seconds.observe(synced.as_secs_f64());
         if writes > 0 {
             self.group.observe(writes as f64);
         }

@@ -270,7 +270,8 @@ impl<'c> Writer<'c> {
         }
         let is_due = self.next_due.is_some_and(|due| due <= now.clock);
         if first.is_some() || is_due {
-            let group = Vec::from_iter(first);
+            let mut group = Vec::with_capacity(2 * self.folding.last_group + 1);
+            group.extend(first);
             self.commit_group(group, Some(submissions), now)?;
         } else if self.is_at_rest(now) {
             self.fold_the_rest(now)?;

@@ -333,3 +333,17 @@ async fn a_batch_is_done_whole_over_scopes() {
     assert_eq!((&stats["scopes"], &stats["keys"]), (&json!(2), &json!(3)));
     plant.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn how_long_the_disk_takes_is_measured_for_every_group() {
+    let plant = Plant::start().await;
+    for value in 1..=3 {
+        plant.set("a", value).await;
+    }
+    let metrics = plant.state.daemon.metrics.encode();
+    let mut lines = metrics.lines();
+    let count = lines.find_map(|line| line.strip_prefix("plantd_state_sync_seconds_count "));
+    let count: u64 = count.expect("it is shown").parse().unwrap();
+    assert!(count >= 3, "{count}");
+    plant.stop().await;
+}

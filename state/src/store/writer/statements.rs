@@ -73,5 +73,9 @@ impl<'c> Statements<'c> {
 fn log(count: usize) -> String {
     let row = format!("({})", ["?"; Change::WIDTH].join(", "));
     let rows = vec![row; count].join(", ");
-    format!("INSERT INTO changes ({}) VALUES {rows}", Change::COLUMNS)
+    // A group that fails is undone as a whole: SQLite need not keep what a statement has done by itself.
+    format!(
+        "INSERT OR FAIL INTO changes ({}) VALUES {rows}",
+        Change::COLUMNS
+    )
 }

@@ -14,6 +14,7 @@ use std::path::Path;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
@@ -164,6 +165,7 @@ impl Disk {
 
     fn sync(&self, committed: Committed) -> Result<(), Fault> {
         let mut telling = lock(&self.telling);
+        let began = clock();
         if let Err(error) = self.wal.sync_data() {
             let reason = format!("the WAL is not synced: {error}");
             telling.progress.fail();
@@ -171,7 +173,8 @@ impl Disk {
             return Err(Fault::File(reason));
         }
         self.turn(Use::Free);
-        telling.tell(committed);
+        let took = clock() - began;
+        telling.tell(committed, took);
         Ok(())
     }
 
@@ -205,8 +208,8 @@ impl Use {
 }
 
 impl Telling {
-    /// Tells everybody of what is on disk.
-    fn tell(&mut self, committed: Committed) {
+    /// Tells everybody of what is on disk, and took so long to get there.
+    fn tell(&mut self, committed: Committed, took: Duration) {
         let marked = Marked {
             identity: self.identity,
             commits: committed.commits,
@@ -218,7 +221,7 @@ impl Telling {
         // Whoever is told of the group by anybody finds it in memory.
         self.recent.show_commit();
         self.progress.end(committed.commits);
-        self.shared.metrics.committed(committed.answers.len());
+        self.shared.metrics.committed(committed.answers.len(), took);
         if !committed.answers.is_empty() {
             // Who no longer waits for an answer has it in the history.
             let _ = self.answers.send(committed.answers);
@@ -244,6 +247,11 @@ impl Telling {
             }
         }
     }
+}
+
+#[expect(clippy::disallowed_methods, reason = "how long the disk takes")]
+fn clock() -> Instant {
+    Instant::now()
 }
 
 /// What is behind these locks is as good after a panic as before: the disk is said to have failed then.
