@@ -53,6 +53,9 @@ pub(crate) struct StateOptions {
     /// Where stores are made for a run, on the disk that is measured
     #[arg(long, default_value_os_t = std::env::temp_dir())]
     pub(crate) folder: PathBuf,
+    /// Nobody subscribes to the changes, of any service
+    #[arg(long)]
+    pub(crate) unsubscribed: bool,
 }
 
 #[derive(Debug, clap::Args)]

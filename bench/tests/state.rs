@@ -29,7 +29,7 @@ fn list<'a>(report: &'a Value, key: &str) -> &'a [Value] {
 fn present(report: &Value) -> Vec<&'static str> {
     let missing = list(report, "missing").iter();
     let missing: Vec<&str> = missing.map(|line| line.as_str().expect("a text")).collect();
-    let mut services = vec!["plantd", "NATS KV", "Redis"];
+    let mut services = vec!["plantd", "plantd, direct", "NATS KV", "Redis"];
     services.retain(|service| !missing.iter().any(|line| line.starts_with(service)));
     services
 }
@@ -48,7 +48,9 @@ fn every_service_that_is_there_answers_and_has_a_row() {
             }
             let has_latency = row["case"]["window"] == 1;
             assert_eq!(row["median"]["p99_us"].is_f64(), has_latency, "{row}");
-            assert_eq!(row["plantd_over"].is_null(), row["service"] == "plantd");
+            let service = row["service"].as_str().unwrap();
+            assert_eq!(row["plantd_over"].is_null(), service == "plantd");
+            assert_eq!(row["direct_over"].is_null(), service.starts_with("plantd"));
         }
         let figures = list(&report, "figures").iter();
         for figure in figures.filter(|figure| !figure["met"].is_null()) {
@@ -56,6 +58,20 @@ fn every_service_that_is_there_answers_and_has_a_row() {
             assert!(what.contains(case), "{what}");
         }
     }
+}
+
+#[test]
+fn services_are_measured_without_a_subscriber_too() {
+    let text = bench(&[
+        "state",
+        "--quick",
+        "--seconds",
+        "0.02",
+        "--unsubscribed",
+        "--only",
+        "set clients=1 window=1",
+    ]);
+    assert!(text.contains("nobody subscribes to all changes"), "{text}");
 }
 
 #[test]

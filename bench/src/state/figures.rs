@@ -14,6 +14,7 @@ pub(super) fn all(rows: &[Row]) -> Vec<Figure> {
         beside(rows, set, Peer::NatsKv, 1.0),
         beside(rows, get, Peer::NatsKv, 1.5),
         beside(rows, crowd, Peer::Redis, 0.7),
+        direct_beside(rows, crowd, Peer::Redis, 0.7),
     ];
     figures.extend([set, get].map(|case| {
         Figure::new(
@@ -30,6 +31,17 @@ fn beside(rows: &[Row], case: Case, peer: Peer, least: f64) -> Figure {
     let ratios = row(rows, case, peer).and_then(|row| row.plantd_over);
     Figure::new(
         format!("state, {case}: rate / that of {}", peer.name()),
+        Bound::AtLeast(least),
+        "×",
+        ratios.map(|ratios| ratios.rate),
+    )
+}
+
+/// The same for plantd when it is asked directly.
+fn direct_beside(rows: &[Row], case: Case, peer: Peer, least: f64) -> Figure {
+    let ratios = row(rows, case, peer).and_then(|row| row.direct_over);
+    Figure::new(
+        format!("state, {case}, direct: rate / that of {}", peer.name()),
         Bound::AtLeast(least),
         "×",
         ratios.map(|ratios| ratios.rate),

@@ -1,6 +1,5 @@
 //! How long a read takes while another client writes as fast as it can.
 
-use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
@@ -11,7 +10,7 @@ use serde::Serialize;
 use super::case::{Case, Operation};
 use super::load::Load;
 use super::measurement::percentile;
-use super::peer::Peer;
+use super::peer::{Peer, Setting};
 use crate::clock;
 use crate::report::median;
 
@@ -32,9 +31,9 @@ pub(super) fn take(
     peer: Peer,
     keys: u64,
     measured: Duration,
-    folder: &Path,
+    setting: Setting<'_>,
 ) -> anyhow::Result<Flood> {
-    let service = peer.start(folder)?;
+    let service = peer.start(setting)?;
     Load::fill(&service, keys, 1).context("give each key a value")?;
     let reader = Load::connect(&service, &Case::single(Operation::Get), keys)?;
     let is_over = AtomicBool::new(false);

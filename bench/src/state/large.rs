@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::case::{Case, Operation};
 use super::load::Load;
 use super::measurement::Measurement;
-use super::peer::{Peer, Service};
+use super::peer::{Peer, Service, Setting};
 use crate::cli::LargeOptions;
 use crate::clock;
 use crate::series::{self, progress};
@@ -47,7 +47,10 @@ pub(crate) fn run(options: &LargeOptions) -> anyhow::Result<()> {
 fn measure(options: &LargeOptions) -> anyhow::Result<Report> {
     let LargeOptions { keys, folder, .. } = options;
     let measured = Duration::from_secs_f64(options.seconds);
-    let mut service = Peer::Plantd.start(folder)?;
+    let mut service = Peer::Plantd.start(Setting {
+        folder,
+        has_subscriber: true,
+    })?;
     progress(&format!("{keys} keys are given their values"));
     let began = clock::now();
     Load::fill(&service, *keys, 1).context("give each key a value")?;

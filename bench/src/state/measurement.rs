@@ -1,6 +1,5 @@
 //! One run of one service.
 
-use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -8,7 +7,7 @@ use serde::Serialize;
 
 use super::case::Case;
 use super::load::{Counted, Load};
-use super::peer::Peer;
+use super::peer::{Peer, Setting};
 
 /// The share of the measured time that comes before it.
 const WARM_UP: f64 = 0.3;
@@ -32,9 +31,9 @@ pub(super) fn take(
     case: &Case,
     keys: u64,
     measured: Duration,
-    folder: &Path,
+    setting: Setting<'_>,
 ) -> anyhow::Result<Measurement> {
-    let service = peer.start(folder)?;
+    let service = peer.start(setting)?;
     Load::fill(&service, keys, case.rounds).context("give each key a value")?;
     let load = Load::connect(&service, case, keys)?;
     let warm_up = measured.mul_f64(WARM_UP);

@@ -1,7 +1,7 @@
 //! The services that are compared.
 
 use std::io::{Read as _, Write as _};
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,17 +12,32 @@ use anyhow::Context as _;
 use serde::{Serialize, Serializer};
 use tempfile::TempDir;
 
-use super::script::{Language, create_bucket, subscriber};
+use super::script::{Language, create_bucket, nats_subscriber, redis_subscriber};
 use crate::cli::OwnBroker;
 use crate::process::{BrokerProcess, Told, is_on_the_path, nats_with, own, own_with};
 use crate::zmtp;
 
+/// How long a service may take until it answers, in milliseconds.
+const PATIENCE_MS: i32 = 10_000;
+
 /// A service to be measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Peer {
+    /// Asked through its broker.
     Plantd,
+    /// Asked at its own endpoint.
+    PlantdDirect,
     NatsKv,
     Redis,
+}
+
+/// What services are started in.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Setting<'a> {
+    /// Where they make folders for their stores.
+    pub(super) folder: &'a Path,
+    /// Whether somebody subscribes to all changes.
+    pub(super) has_subscriber: bool,
 }
 
 /// A service that runs, with an empty store.
@@ -41,12 +56,12 @@ pub(super) struct Service {
 
 impl Peer {
     /// Who is measured, plantd first.
-    pub(super) const ALL: [Self; 3] = [Self::Plantd, Self::NatsKv, Self::Redis];
+    pub(super) const ALL: [Self; 4] = [Self::Plantd, Self::PlantdDirect, Self::NatsKv, Self::Redis];
 
     /// Why this service cannot be measured here, if so.
     pub(super) fn missing(self) -> Option<&'static str> {
         match self {
-            Self::Plantd => None,
+            Self::Plantd | Self::PlantdDirect => None,
             Self::NatsKv => crate::process::nats_is_missing(),
             Self::Redis => {
                 (!is_on_the_path("redis-server")).then_some("redis-server is not on the PATH")
@@ -57,19 +72,21 @@ impl Peer {
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Plantd => "plantd",
+            Self::PlantdDirect => "plantd, direct",
             Self::NatsKv => "NATS KV",
             Self::Redis => "Redis",
         }
     }
 
-    /// Starts it on free ports, with a store in a new folder in this one.
-    pub(super) fn start(self, folder: &Path) -> anyhow::Result<Service> {
-        let folder = TempDir::with_prefix_in("plantd-bench-", folder);
+    /// Starts it on free ports, with a store of its own.
+    pub(super) fn start(self, setting: Setting<'_>) -> anyhow::Result<Service> {
+        let folder = TempDir::with_prefix_in("plantd-bench-", setting.folder);
         let folder = folder.context("make a folder for the store")?;
         let started = match self {
-            Self::Plantd => plantd(folder),
-            Self::NatsKv => nats_kv(folder),
-            Self::Redis => redis(folder),
+            Self::Plantd => plantd(folder, setting),
+            Self::PlantdDirect => plantd_direct(folder, setting),
+            Self::NatsKv => nats_kv(folder, setting),
+            Self::Redis => redis(folder, setting),
         };
         started.with_context(|| format!("start {}", self.name()))
     }
@@ -122,25 +139,38 @@ impl Service {
     pub(super) fn reopen(&mut self) -> anyhow::Result<()> {
         drop(self.processes.pop());
         let broker = self.processes.last().context("plantd has a broker")?;
-        let state = state_process(broker, self.folder.path())?;
+        let state = state_process(broker, self.folder.path(), None)?;
         self.processes.push(state);
         Ok(())
     }
 }
 
-/// A broker and a state service, both as installed: history, and changes published on a bus, where
-/// somebody subscribes to all of them.
-fn plantd(folder: TempDir) -> anyhow::Result<Service> {
-    let broker = own(OwnBroker::Plantd)?;
+/// A broker and a state service, both as installed: history, and changes published on a bus.
+fn plantd(folder: TempDir, setting: Setting<'_>) -> anyhow::Result<Service> {
+    let broker = plantd_broker(setting)?;
     let address = broker.address(0)?.to_owned();
-    subscribe(broker.address(2)?)?;
-    let state = state_process(&broker, folder.path())?;
-    Ok(Service::new(
-        Language::Mdp,
-        address,
-        vec![broker, state],
-        folder,
-    ))
+    let state = state_process(&broker, folder.path(), None)?;
+    let processes = vec![broker, state];
+    Ok(Service::new(Language::Mdp, address, processes, folder))
+}
+
+/// The same, where the state service listens itself.
+fn plantd_direct(folder: TempDir, setting: Setting<'_>) -> anyhow::Result<Service> {
+    let broker = plantd_broker(setting)?;
+    let address = free_address()?;
+    let state = state_process(&broker, folder.path(), Some(address))?;
+    await_answer(address)?;
+    let processes = vec![broker, state];
+    let address = address.to_string();
+    Ok(Service::new(Language::Mdp, address, processes, folder))
+}
+
+fn plantd_broker(setting: Setting<'_>) -> anyhow::Result<BrokerProcess> {
+    let broker = own(OwnBroker::Plantd)?;
+    if setting.has_subscriber {
+        subscribe(broker.address(2)?)?;
+    }
+    Ok(broker)
 }
 
 /// Subscribes to all that a bus has.
@@ -157,45 +187,69 @@ fn read_all(mut stream: TcpStream) {
     thread::spawn(move || while stream.read(&mut bytes).is_ok_and(|count| count > 0) {});
 }
 
-fn state_process(broker: &BrokerProcess, folder: &Path) -> anyhow::Result<BrokerProcess> {
+fn state_process(
+    broker: &BrokerProcess,
+    folder: &Path,
+    own_address: Option<SocketAddr>,
+) -> anyhow::Result<BrokerProcess> {
     let database = folder.join("state.db").display().to_string();
     let endpoint = |place| Ok::<_, anyhow::Error>(format!("tcp://{}", broker.address(place)?));
-    own_with(
-        OwnBroker::PlantdState,
-        &[
-            ("PLANTD_STATE_BROKER_ENDPOINT", endpoint(0)?),
-            ("PLANTD_STATE_BUS_ENDPOINT", endpoint(1)?),
-            ("PLANTD_STATE_DB", database),
-        ],
-    )
+    let mut variables = vec![
+        ("PLANTD_STATE_BROKER_ENDPOINT", endpoint(0)?),
+        ("PLANTD_STATE_BUS_ENDPOINT", endpoint(1)?),
+        ("PLANTD_STATE_DB", database),
+    ];
+    variables.extend(own_address.map(|it| ("PLANTD_STATE_ENDPOINT", format!("tcp://{it}"))));
+    own_with(OwnBroker::PlantdState, &variables)
 }
 
-/// A bucket as its clients make it, and somebody who is sent every value, as with plantd.
-fn nats_kv(folder: TempDir) -> anyhow::Result<Service> {
+/// An address for a server that cannot choose a port that is free.
+fn free_address() -> anyhow::Result<SocketAddr> {
+    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
+}
+
+/// Waits until plantd answers there: libzmq connects again until somebody listens.
+fn await_answer(address: SocketAddr) -> anyhow::Result<()> {
+    let socket = zmq::Context::new().socket(zmq::REQ)?;
+    socket.set_rcvtimeo(PATIENCE_MS)?;
+    socket.set_linger(0)?;
+    socket.connect(&format!("tcp://{address}"))?;
+    socket.send_multipart(["MDPC01", "mmi.service", "org.plantd.State"], 0)?;
+    let answer = socket.recv_multipart(0);
+    answer.with_context(|| format!("nobody answers at {address}"))?;
+    Ok(())
+}
+
+/// A bucket as its clients make it, whose subscriber is sent every value, as with plantd.
+fn nats_kv(folder: TempDir, setting: Setting<'_>) -> anyhow::Result<Service> {
     let store = folder.path().display().to_string();
     let server = nats_with(&["--jetstream", "--store_dir", &store])?;
     let address = server.address(0)?.to_owned();
     create_bucket(&address)?;
-    read_all(subscriber(&address)?);
+    if setting.has_subscriber {
+        read_all(nats_subscriber(&address)?);
+    }
     Ok(Service::new(Language::Nats, address, vec![server], folder))
 }
 
-/// An append-only file that is synced before a reply, and no snapshots.
-fn redis(folder: TempDir) -> anyhow::Result<Service> {
-    // redis-server cannot choose a port that is free.
-    let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?;
+/// An append-only file that is synced before a reply, and no snapshots. Its subscriber is told of every key that is set, and not
+/// of the value, which is all that it tells.
+fn redis(folder: TempDir, setting: Setting<'_>) -> anyhow::Result<Service> {
+    let address = free_address()?;
     let mut command = Command::new("redis-server");
     command
-        .args(["--bind", "127.0.0.1", "--port", &port.port().to_string()])
+        .args(["--bind", "127.0.0.1", "--port", &address.port().to_string()])
         .args(["--appendonly", "yes", "--appendfsync", "always"])
         .args(["--save", "", "--dir"])
         .arg(folder.path());
+    if setting.has_subscriber {
+        command.args(["--notify-keyspace-events", "E$"]);
+    }
     let ready = "Ready to accept connections";
     let server = BrokerProcess::start(&mut command, Told::Stdout, ready)?;
-    Ok(Service::new(
-        Language::Redis,
-        port.to_string(),
-        vec![server],
-        folder,
-    ))
+    let address = address.to_string();
+    if setting.has_subscriber {
+        read_all(redis_subscriber(&address)?);
+    }
+    Ok(Service::new(Language::Redis, address, vec![server], folder))
 }

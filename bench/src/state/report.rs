@@ -15,6 +15,8 @@ pub(super) struct Report {
     #[serde(flatten)]
     pub(super) conditions: Conditions,
     pub(super) keys: u64,
+    /// Whether somebody subscribes to all changes.
+    pub(super) has_subscriber: bool,
     /// How long the disk took to sync a page, before the series.
     pub(super) sync_us: f64,
     pub(super) rows: Vec<Row>,
@@ -30,6 +32,8 @@ pub(super) struct Row {
     pub(super) median: Measurement,
     /// plantd's values over these: medians of the ratios of neighbouring runs. None for plantd.
     pub(super) plantd_over: Option<Ratios>,
+    /// The same for plantd when it is asked directly. None for both of plantd's.
+    pub(super) direct_over: Option<Ratios>,
 }
 
 impl Row {
@@ -39,20 +43,19 @@ impl Row {
         service: Peer,
         runs: &[Measurement],
         plantd: &[Measurement],
+        direct: &[Measurement],
     ) -> Self {
-        let ratios = || {
-            Ratios::of(
-                plantd,
-                runs,
-                |run| run.operations_per_second,
-                |run| run.cpu_us,
-            )
+        let over = |of: &[Measurement]| {
+            Ratios::of(of, runs, |run| run.operations_per_second, |run| run.cpu_us)
         };
+        let is_plantd = service == Peer::Plantd;
+        let is_ours = is_plantd || service == Peer::PlantdDirect;
         Self {
             case,
             service,
             median: medians(runs),
-            plantd_over: (service != Peer::Plantd).then(ratios).flatten(),
+            plantd_over: (!is_plantd).then(|| over(plantd)).flatten(),
+            direct_over: (!is_ours).then(|| over(direct)).flatten(),
         }
     }
 }

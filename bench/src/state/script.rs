@@ -111,7 +111,8 @@ impl Language {
     }
 }
 
-pub(super) use nats::{create_bucket, subscriber};
+pub(super) use nats::{create_bucket, subscriber as nats_subscriber};
+pub(super) use redis::subscriber as redis_subscriber;
 
 /// The digits of a key, or of the value of one.
 fn key_digits(at: usize, keys: Keys) -> Mark {

@@ -8,7 +8,7 @@ use anyhow::Context as _;
 
 use super::case::Case;
 use super::flood::{self, Flood};
-use super::peer::Peer;
+use super::peer::{Peer, Setting};
 use super::report::{Report, Row};
 use super::{figures, measurement, table};
 use crate::cli::StateOptions;
@@ -27,7 +27,11 @@ pub(crate) fn run(options: &StateOptions) -> anyhow::Result<()> {
 }
 
 fn measure(options: &StateOptions) -> anyhow::Result<Report> {
-    let StateOptions { series, folder } = options;
+    let StateOptions {
+        series,
+        folder,
+        unsubscribed,
+    } = options;
     let mut conditions = Conditions::read(series);
     let mut peers = Peer::ALL.to_vec();
     peers.retain(|peer| match peer.missing() {
@@ -42,7 +46,10 @@ fn measure(options: &StateOptions) -> anyhow::Result<Report> {
     let measurer = Measurer {
         measured: Duration::from_secs_f64(series.seconds()),
         runs: series.runs(),
-        folder,
+        setting: Setting {
+            folder,
+            has_subscriber: !unsubscribed,
+        },
         peers,
     };
     let mut rows = Vec::new();
@@ -60,6 +67,7 @@ fn measure(options: &StateOptions) -> anyhow::Result<Report> {
         figures: figures::all(&rows),
         conditions,
         keys: KEYS,
+        has_subscriber: !unsubscribed,
         sync_us,
         rows,
         floods,
@@ -83,7 +91,7 @@ fn sync_us(folder: &Path) -> anyhow::Result<f64> {
 struct Measurer<'a> {
     measured: Duration,
     runs: u32,
-    folder: &'a Path,
+    setting: Setting<'a>,
     peers: Vec<Peer>,
 }
 
@@ -91,20 +99,21 @@ impl Measurer<'_> {
     fn case(&self, case: Case) -> anyhow::Result<Vec<Row>> {
         progress(&case.to_string());
         let taken = alternate(&self.peers, self.runs, |peer| {
-            let measurement = measurement::take(*peer, &case, KEYS, self.measured, self.folder);
+            let measurement = measurement::take(*peer, &case, KEYS, self.measured, self.setting);
             measurement.with_context(|| format!("{}, {case}", peer.name()))
         })?;
-        let plantd = &taken[0];
+        // plantd is never missing.
+        let (plantd, direct) = (&taken[0], &taken[1]);
         let rows = self.peers.iter().zip(&taken);
         Ok(rows
-            .map(|(service, runs)| Row::of(case, *service, runs, plantd))
+            .map(|(service, runs)| Row::of(case, *service, runs, plantd, direct))
             .collect())
     }
 
     fn floods(&self) -> anyhow::Result<Vec<Flood>> {
         progress("flood");
         let taken = alternate(&self.peers, self.runs, |peer| {
-            let flood = flood::take(*peer, KEYS, self.measured, self.folder);
+            let flood = flood::take(*peer, KEYS, self.measured, self.setting);
             flood.with_context(|| peer.name())
         })?;
         let floods = self.peers.iter().zip(&taken);

@@ -4,7 +4,7 @@ use super::flood::Flood;
 use super::report::{Report, Row};
 use crate::table::{figures, section};
 
-const HEAD: [&str; 11] = [
+const HEAD: [&str; 12] = [
     "operation",
     "clients",
     "window",
@@ -16,6 +16,7 @@ const HEAD: [&str; 11] = [
     "p99 µs",
     "rate ÷",
     "CPU ÷",
+    "direct ÷",
 ];
 const FLOOD_HEAD: [&str; 4] = ["reads beside writes", "p50 µs", "p99 µs", "writes/s"];
 
@@ -23,9 +24,15 @@ const FLOOD_HEAD: [&str; 4] = ["reads beside writes", "p50 µs", "p99 µs", "wri
 pub(super) fn of(report: &Report) -> String {
     let mut text = report.conditions.text();
     text += &format!(
-        "{} keys; the disk syncs a page in {:.0} µs; CPU: user and system time of the service's processes for an operation; ÷: plantd's \
-         over this row's\n",
-        report.keys, report.sync_us
+        "{} keys; {} subscribes to all changes; the disk syncs a page in {:.0} µs; CPU: user and system time of the service's processes \
+         for an operation; ÷: plantd's over this row's; direct ÷: the same for the rate of plantd asked directly\n",
+        report.keys,
+        if report.has_subscriber {
+            "somebody"
+        } else {
+            "nobody"
+        },
+        report.sync_us
     );
     text += &section(&HEAD, &report.rows, cells);
     text += &section(&FLOOD_HEAD, &report.floods, flood_cells);
@@ -40,6 +47,7 @@ fn cells(row: &Row) -> Vec<String> {
         service,
         median,
         plantd_over,
+        direct_over,
     } = row;
     let or_blank = |value: Option<String>| value.unwrap_or_default();
     vec![
@@ -54,6 +62,7 @@ fn cells(row: &Row) -> Vec<String> {
         or_blank(median.p99_us.map(|p99| format!("{p99:.0}"))),
         or_blank(plantd_over.map(|over| format!("{:.2}", over.rate))),
         or_blank(plantd_over.map(|over| format!("{:.2}", over.cpu))),
+        or_blank(direct_over.map(|over| format!("{:.2}", over.rate))),
     ]
 }
 

@@ -1,6 +1,6 @@
 //! Redis as a load asks it: RESP.
 
-use std::io;
+use std::io::{self, Write as _};
 use std::net::TcpStream;
 
 use anyhow::{Context as _, bail, ensure};
@@ -11,6 +11,13 @@ use crate::state::case::Operation;
 pub(super) fn client(address: &str) -> io::Result<TcpStream> {
     let stream = TcpStream::connect(address)?;
     stream.set_nodelay(true)?;
+    Ok(stream)
+}
+
+/// A connection that is told of every key that is set.
+pub(crate) fn subscriber(address: &str) -> io::Result<TcpStream> {
+    let mut stream = client(address)?;
+    stream.write_all(b"*2\r\n$9\r\nSUBSCRIBE\r\n$18\r\n__keyevent@0__:set\r\n")?;
     Ok(stream)
 }
 
