@@ -1,10 +1,12 @@
 //! What is told on the state bus: every change, once it is on disk.
 
-use std::{mem, thread};
+use std::time::Duration;
+use std::{iter, mem, thread};
 
 use plantd_client::{Burst, Endpoint, Heading, PublishError, Source};
-use tokio::runtime;
 use tokio::sync::mpsc;
+use tokio::time::MissedTickBehavior;
+use tokio::{runtime, time};
 
 use crate::metrics::Published;
 use crate::names::Scope;
@@ -15,6 +17,9 @@ use crate::store::Announcement;
 
 /// Groups that wait to be published.
 const GROUPS: usize = 1_024;
+/// How long after the last ones the next ones are published at the earliest: a write to a socket, and the waking of whoever
+/// reads it, is then for all that came meanwhile.
+const PACE: Duration = Duration::from_millis(1);
 /// A value of more bytes is left out.
 const VALUE_BYTES: usize = 64 << 10;
 /// What comes before the scope in a topic.
@@ -71,14 +76,20 @@ pub(crate) async fn is_subscribed(source: &Source, scope: &Scope) -> bool {
     source.is_subscribed(topic).await.unwrap_or(false)
 }
 
-/// Publishes groups until nobody can send any more, then closes the source.
+/// Publishes groups, those of a millisecond together, until nobody can send any more; then closes the source.
 async fn publish(
     source: Source,
     mut groups: mpsc::Receiver<Vec<Announcement>>,
     mut announcer: Announcer,
 ) {
-    while let Some(group) = groups.recv().await {
-        announcer.publish(&source, &group);
+    let mut pace = time::interval(PACE);
+    pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut ready = Vec::new();
+    while groups.recv_many(&mut ready, GROUPS).await > 0 {
+        pace.tick().await;
+        ready.extend(iter::from_fn(|| groups.try_recv().ok()));
+        announcer.publish(&source, &ready);
+        ready.clear();
     }
     if let Err(error) = source.close().await {
         tracing::debug!(context = "state.bus", %error, "some changes may not be published");
@@ -109,15 +120,18 @@ impl Announcer {
         })
     }
 
-    /// Publishes a group in one piece. Of a scope that nobody subscribes to nothing is written.
-    fn publish(&mut self, source: &Source, group: &[Announcement]) {
+    /// Publishes groups in one piece. Of a scope that nobody subscribes to nothing is written.
+    fn publish(&mut self, source: &Source, groups: &[Vec<Announcement>]) {
         let published = source.publish_all(|burst| {
-            for changes in group.chunk_by(|one, next| one.scope == next.scope) {
-                self.publish_scope(burst, changes);
+            for group in groups {
+                for changes in group.chunk_by(|one, next| one.scope == next.scope) {
+                    self.publish_scope(burst, changes);
+                }
             }
         });
         if published.is_err() {
-            self.metrics.unpublished.inc_by(group.len() as u64);
+            let count: usize = groups.iter().map(Vec::len).sum();
+            self.metrics.unpublished.inc_by(count as u64);
         }
     }
 
