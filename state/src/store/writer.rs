@@ -145,6 +145,8 @@ pub(super) struct Writer<'c> {
     /// From where on the past is to be looked through; `None`: it was.
     past_from: Option<i64>,
     group: Group,
+    /// Empty between two groups: the room for the submissions of one.
+    submitted: Vec<Submission>,
 }
 
 /// What the present group has done to the writer's state.
@@ -229,6 +231,7 @@ impl<'c> Writer<'c> {
             upkeep_from: None,
             past_from: Some(0),
             group: Group::default(),
+            submitted: Vec::new(),
         };
         writer.read_scopes()?;
         writer.next_due = writer.read_next_due()?;
@@ -270,9 +273,10 @@ impl<'c> Writer<'c> {
         }
         let is_due = self.next_due.is_some_and(|due| due <= now.clock);
         if first.is_some() || is_due {
-            let mut group = Vec::with_capacity(2 * self.folding.last_group + 1);
+            let mut group = mem::take(&mut self.submitted);
             group.extend(first);
-            self.commit_group(group, Some(submissions), now)?;
+            self.commit_group(&mut group, Some(submissions), now)?;
+            self.submitted = group;
         } else if self.is_at_rest(now) {
             self.fold_the_rest(now)?;
         }
@@ -288,21 +292,21 @@ impl<'c> Writer<'c> {
         Ok(())
     }
 
-    /// Commits a group, of these and of what else is submitted, and has it answered. When it fails for a reason
-    /// that may lie in one write, each is tried alone.
+    /// Commits a group, of these and of what else is submitted, and has it answered, which leaves none. When it fails for a
+    /// reason that may lie in one write, each is tried alone.
     fn commit_group(
         &mut self,
-        mut group: Vec<Submission>,
+        group: &mut Vec<Submission>,
         submissions: Option<&Receiver<Submission>>,
         now: Now,
     ) -> Result<(), Fault> {
-        match self.try_group(&mut group, submissions, now) {
-            Ok(answers) => self.after_commit(group.into_iter().zip(answers).collect()),
+        match self.try_group(group, submissions, now) {
+            Ok(answers) => self.after_commit(group.drain(..).zip(answers).collect()),
             Err(fault @ Fault::Damaged { .. }) if group.len() > 1 => {
                 self.roll_back()?;
                 tracing::debug!(%fault, "a group is committed one by one");
-                for submission in group {
-                    self.commit_group(vec![submission], None, now)?;
+                for submission in group.drain(..) {
+                    self.commit_group(&mut vec![submission], None, now)?;
                 }
                 Ok(())
             }
@@ -311,7 +315,7 @@ impl<'c> Writer<'c> {
                 self.shared.show_refusing(&fault);
                 let refuse = |submission| (submission, Err(fault.refusal()));
                 // Who no longer waits for an answer needs none.
-                let _ = self.answers.send(group.into_iter().map(refuse).collect());
+                let _ = self.answers.send(group.drain(..).map(refuse).collect());
                 Ok(())
             }
             // Nobody is answered: what was being committed may be on disk or not.
