@@ -70,7 +70,8 @@ impl Object {
 
     pub(crate) fn number(&mut self, name: &str, value: u64) -> &mut Self {
         self.name(name);
-        write_number(&mut self.out, value);
+        let mut digits = itoa::Buffer::new();
+        self.out.extend_from_slice(digits.format(value).as_bytes());
         self
     }
 
@@ -175,33 +176,5 @@ pub(crate) fn write_text(out: &mut Vec<u8>, text: &str) {
     } else {
         // A text can be written, to a vector too.
         let _ = serde_json::to_writer(out, text);
-    }
-}
-
-pub(crate) fn write_number(out: &mut Vec<u8>, mut value: u64) {
-    let mut digits = [0; 20];
-    let mut first = digits.len();
-    loop {
-        first -= 1;
-        digits[first] = b'0' + (value % 10) as u8;
-        value /= 10;
-        if value == 0 {
-            break;
-        }
-    }
-    out.extend_from_slice(&digits[first..]);
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn numbers_are_written_in_decimal() {
-        for value in [0, 9, 10, 99, 100, 1_234_567_890, u64::MAX] {
-            let mut out = Vec::new();
-            write_number(&mut out, value);
-            assert_eq!(out, value.to_string().as_bytes());
-        }
     }
 }
