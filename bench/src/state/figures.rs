@@ -4,17 +4,20 @@ use super::case::{Case, Operation};
 use super::peer::Peer;
 use super::report::Row;
 use crate::figures::{Bound, Figure};
+use crate::report::Ratios;
 
 /// Every figure for state.
 pub(super) fn all(rows: &[Row]) -> Vec<Figure> {
     let set = Case::wide(Operation::Set);
     let get = Case::wide(Operation::Get);
     let crowd = Case::crowd(Operation::Set);
+    let plantd = |row: &Row| row.plantd_over;
+    let direct = |row: &Row| row.direct_over;
     let mut figures = vec![
-        beside(rows, set, Peer::NatsKv, 1.0),
-        beside(rows, get, Peer::NatsKv, 1.5),
-        beside(rows, crowd, Peer::Redis, 0.7),
-        direct_beside(rows, crowd, Peer::Redis, 0.7),
+        beside(rows, set, "", Peer::NatsKv, plantd, 1.0),
+        beside(rows, get, "", Peer::NatsKv, plantd, 1.5),
+        beside(rows, crowd, "", Peer::Redis, plantd, 0.7),
+        beside(rows, crowd, ", direct", Peer::Redis, direct, 0.7),
     ];
     figures.extend([set, get].map(|case| {
         Figure::new(
@@ -27,24 +30,21 @@ pub(super) fn all(rows: &[Row]) -> Vec<Figure> {
     figures
 }
 
-fn beside(rows: &[Row], case: Case, peer: Peer, least: f64) -> Figure {
-    let ratios = row(rows, case, peer).and_then(|row| row.plantd_over);
+fn beside(
+    rows: &[Row],
+    case: Case,
+    how: &str,
+    peer: Peer,
+    over: impl Fn(&Row) -> Option<Ratios>,
+    least: f64,
+) -> Figure {
     Figure::new(
-        format!("state, {case}: rate / that of {}", peer.name()),
+        format!("state, {case}{how}: rate / that of {}", peer.name()),
         Bound::AtLeast(least),
         "×",
-        ratios.map(|ratios| ratios.rate),
-    )
-}
-
-/// The same for plantd when it is asked directly.
-fn direct_beside(rows: &[Row], case: Case, peer: Peer, least: f64) -> Figure {
-    let ratios = row(rows, case, peer).and_then(|row| row.direct_over);
-    Figure::new(
-        format!("state, {case}, direct: rate / that of {}", peer.name()),
-        Bound::AtLeast(least),
-        "×",
-        ratios.map(|ratios| ratios.rate),
+        row(rows, case, peer)
+            .and_then(over)
+            .map(|ratios| ratios.rate),
     )
 }
 
