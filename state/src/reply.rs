@@ -178,3 +178,18 @@ pub(crate) fn write_text(out: &mut Vec<u8>, text: &str) {
         let _ = serde_json::to_writer(out, text);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_written_in_decimal() {
+        for value in [0, 9, 10, 99, 100, 1_234_567_890, u64::MAX] {
+            let mut object = Object::plain_in(Vec::new());
+            object.number("n", value);
+            let expected = format!("{{\"n\":{value}}}");
+            assert_eq!(object.finish(), expected.as_bytes());
+        }
+    }
+}

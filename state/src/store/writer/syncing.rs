@@ -172,8 +172,9 @@ impl Disk {
             self.turn(Use::Failed(reason.clone()));
             return Err(Fault::File(reason));
         }
-        self.turn(Use::Free);
+        // Before the writer is woken, which may take this core.
         let took = clock() - began;
+        self.turn(Use::Free);
         telling.tell(committed, took);
         Ok(())
     }
