@@ -36,6 +36,7 @@ use plantd_daemon::Daemon;
 use plantd_daemon::health::Check;
 use plantd_daemon::shutdown::Shutdown;
 use tokio::time::interval;
+use tokio::task::JoinSet;
 use tracing::Instrument as _;
 
 pub use backups::{BackupError, Made, Step, restore};
@@ -72,7 +73,7 @@ async fn run_store(config: Config, daemon: Daemon) -> anyhow::Result<()> {
     let folder = config::folder_of(&config.db);
     fs::create_dir_all(folder).with_context(|| format!("make the folder {}", folder.display()))?;
     let check = daemon.health.check("store");
-    let Some(_lock) = take_lock(&config, &daemon, &check).await? else {
+    let Some(lock) = take_lock(&config, &daemon, &check).await? else {
         return Ok(());
     };
     if let Some(manifest) = &config.restore_from {
@@ -95,13 +96,14 @@ async fn run_store(config: Config, daemon: Daemon) -> anyhow::Result<()> {
     let shared = Shared::new(metrics.clone(), check.clone(), pulse);
     let shared = Arc::new(shared);
     let options = config.to_options();
-    let opening = tokio::task::spawn_blocking(move || Store::open(&options, shared, announcements));
+    let opening = tokio::task::spawn_blocking(move || Store::open(lock, &options, shared, announcements));
     let mut store = opening
         .await
         .context("open the store")?
         .with_context(|| format!("open the store {}", config.db.display()))?;
     let (ended, answers) = (store.ended(), store.answers());
     let store = Arc::new(store);
+    let _closing = Closing(store.clone());
     if config.check == CheckLevel::Full {
         let (store, stop) = (store.clone(), daemon.shutdown.clone());
         let checking = move || store.check(&mut |_, _| !stop.is_requested());
@@ -112,8 +114,9 @@ async fn run_store(config: Config, daemon: Daemon) -> anyhow::Result<()> {
             .context("check the store")?;
     }
     check.up();
+    let mut beside = JoinSet::new();
     let checking = keep_checking(store.clone(), config.clone(), daemon.shutdown.clone());
-    tokio::spawn(checking.in_current_span());
+    beside.spawn(checking.in_current_span());
     let place = take_place(&config, &store, &daemon).await?;
     let service = Service::new(
         store.clone(),
@@ -131,7 +134,7 @@ async fn run_store(config: Config, daemon: Daemon) -> anyhow::Result<()> {
     let backing_up = service
         .clone()
         .keep_backing_up(config.backup.interval.into(), config.backup.keep);
-    let backing_up = tokio::spawn(backing_up.in_current_span());
+    beside.spawn(backing_up.in_current_span());
     let telling = {
         let service = service.clone();
         async move {
@@ -148,7 +151,7 @@ async fn run_store(config: Config, daemon: Daemon) -> anyhow::Result<()> {
             Err(error) => Err(error.into()),
         },
     };
-    backing_up.abort();
+    beside.abort_all();
     // Brings the rest to the disk and closes.
     tokio::task::spawn_blocking(move || store.close())
         .await
@@ -157,6 +160,15 @@ async fn run_store(config: Config, daemon: Daemon) -> anyhow::Result<()> {
         publisher.close().await;
     }
     served
+}
+
+/// Ends the writer when who serves the store is dropped, however many still hold on to the store.
+struct Closing(Arc<Store>);
+
+impl Drop for Closing {
+    fn drop(&mut self) {
+        self.0.shared().close();
+    }
 }
 
 /// Puts a backup in the place of a database that is not there.

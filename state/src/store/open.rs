@@ -19,7 +19,7 @@ use super::reader::Pool;
 use super::recent::Recent;
 use super::schema;
 use super::writer::{StoreRow, Writer, WriterError, fold_history};
-use super::{Announcement, Fault, Identity, Options, Shared, Store, WAITING};
+use super::{Announcement, Fault, Identity, Lock, Options, Shared, Store, WAITING};
 
 /// The first version of SQLite in which a reset of the WAL cannot damage the database.
 const SQLITE: i32 = 3_051_003;
@@ -131,11 +131,13 @@ impl From<Fault> for OpenError {
 }
 
 impl Store {
-    /// Opens a store, or makes it, for whoever has its lock.
+    /// Opens a store, or makes it. Its lock is held until nothing of the store writes any more, however many hold
+    /// on to it and whatever became of who has opened it.
     ///
     /// # Errors
     /// [`OpenError`] when it cannot be trusted or used.
     pub(crate) fn open(
+        lock: Lock,
         options: &Options,
         shared: Arc<Shared>,
         publisher: Option<mpsc::Sender<Vec<Announcement>>>,
@@ -160,6 +162,8 @@ impl Store {
                 let (shared, options) = (shared.clone(), options.clone());
                 let (recent, progress) = (recent.clone(), progress.clone());
                 move || {
+                    // Dropped in the opposite order.
+                    let (_lock, connection) = (lock, connection);
                     let writer = Writer::new(
                         &connection,
                         (shared, recent, progress),

@@ -57,7 +57,7 @@ impl Shared {
     }
 
     /// Tells the writer to finish what waits and end.
-    pub(super) fn close(&self) {
+    pub(crate) fn close(&self) {
         self.is_closing.store(true, Ordering::Release);
     }
 

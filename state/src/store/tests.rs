@@ -175,7 +175,8 @@ pub(super) fn open(options: &Options) -> Result<Store, OpenError> {
     let pulse = daemon.health.pulse("writer", now());
     let check = daemon.health.check("store");
     let shared = Shared::new(Published::register(&daemon.metrics), check, pulse);
-    Store::open(options, Arc::new(shared), None)
+    let lock = Lock::try_take(&options.database).unwrap().unwrap();
+    Store::open(lock, options, Arc::new(shared), None)
 }
 
 #[expect(clippy::disallowed_methods, reason = "where a test's writer begins")]
@@ -291,6 +292,22 @@ fn tables_that_are_not_those_of_a_store_are_refused() {
         schema::migrate(&connection),
         Err(OpenError::Damaged { .. })
     ));
+}
+
+#[test]
+fn a_store_is_locked_until_its_writer_has_ended_whoever_holds_on_to_it() {
+    let held = Held::new();
+    held.set("a", "1");
+    let lock = || Lock::try_take(&held.options.database).unwrap();
+    assert_eq!(lock().unwrap_err(), std::process::id().to_string());
+    held.store.close();
+    assert!(lock().is_ok());
+    drop(open(&held.options).unwrap());
+    // Also where none could be opened.
+    let newer = rusqlite::Connection::open(&held.options.database).unwrap();
+    newer.pragma_update(None, "user_version", 1_000).unwrap();
+    assert!(matches!(open(&held.options), Err(OpenError::NewerSchema { .. })));
+    assert!(lock().is_ok());
 }
 
 #[test]

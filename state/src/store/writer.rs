@@ -240,11 +240,13 @@ impl<'c> Writer<'c> {
     }
 
     /// Writes until nobody can submit any more, or the disk fails.
-    pub(super) fn run(self, submissions: &Receiver<Submission>) -> Result<(), WriterError> {
-        self.write_all(submissions).map_err(WriterError::Disk)
+    pub(super) fn run(mut self, submissions: &Receiver<Submission>) -> Result<(), WriterError> {
+        let written = self.write_all(submissions);
+        let synced = self.syncing.end();
+        written.and(synced).map_err(WriterError::Disk)
     }
 
-    fn write_all(mut self, submissions: &Receiver<Submission>) -> Result<(), Fault> {
+    fn write_all(&mut self, submissions: &Receiver<Submission>) -> Result<(), Fault> {
         loop {
             let first = match submissions.recv_timeout(TURN) {
                 Ok(first) => Some(first),
@@ -257,8 +259,7 @@ impl<'c> Writer<'c> {
         let now = self.now();
         self.fold_the_rest(now)?;
         self.syncing.wait()?;
-        self.checkpoint(CheckpointMode::TRUNCATE)?;
-        self.syncing.end()
+        self.checkpoint(CheckpointMode::TRUNCATE)
     }
 
     /// One group, and what else is due. An error is the end.

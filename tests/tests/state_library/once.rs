@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use plantd_client::state::WriteError;
 use plantd_client::{Body, Client, Request, RequestError, State, Transport, Worker, WorkerError};
@@ -16,10 +17,13 @@ over_both_transports!(
     a_write_whose_worker_fails_after_the_commit_is_of_unknown_outcome,
     what_is_asked_while_the_daemon_is_away_is_done_when_it_is_back,
     a_write_that_may_be_forgotten_is_not_done_again,
+    a_daemon_that_was_ended_in_the_middle_writes_nothing_once_another_one_does,
 );
 
 const REAL: &str = "org.plantd.State.real";
 const SCOPE: &str = "org.example.Plant";
+/// Nobody has written for so long when a daemon brings its table of values up to date.
+const REST: Duration = Duration::from_millis(100);
 
 /// Stands before the daemon: hands each request on, and has the answer when it may be lost.
 struct Front(JoinHandle<()>);
@@ -165,4 +169,29 @@ async fn a_write_that_may_be_forgotten_is_not_done_again(transport: Transport) {
         assert_eq!(real.scope(SCOPE).history("a").all().await.unwrap().len(), 1);
         front.abort();
     }
+}
+
+async fn a_daemon_that_was_ended_in_the_middle_writes_nothing_once_another_one_does(
+    transport: Transport,
+) {
+    let mut installation = Installation::start(transport).await;
+    let scope = installation.state().scope(SCOPE);
+    let mut at = scope.set("key", &0).await.unwrap().version;
+    // The table of values does not have it yet, so that the daemon has something to write when it rests.
+    installation.kill_daemon().await;
+    installation.start_daemon(&[]);
+    for _ in 0..3 {
+        at += 1;
+        assert_eq!(scope.set("key", &at).await.unwrap().version, at);
+    }
+    let looking = async {
+        loop {
+            assert_eq!(scope.stats().await.unwrap().sequence, at);
+        }
+    };
+    // It goes on looking until then.
+    let _ = tokio::time::timeout(4 * REST, looking).await;
+    let state = installation.state();
+    let verified = state.verify(None).await.unwrap().done().await.unwrap();
+    assert_eq!(verified.keys, 1);
 }

@@ -142,14 +142,14 @@ impl Syncing {
         synced.map_err(|error| Fault::File(format!("the mark: {error}")))
     }
 
-    /// Waits until everything that was committed is on disk, and ends the thread.
+    /// Waits until everything that was committed is on disk or cannot be brought there, and ends the thread.
     pub(super) fn end(self) -> Result<(), Fault> {
-        self.wait()?;
-        self.sync_mark()?;
+        let waited = self.wait();
+        let synced = waited.and_then(|()| self.sync_mark());
         drop(self.groups);
         // A panic of it was logged.
         let _ = self.thread.join();
-        Ok(())
+        synced
     }
 }
 
