@@ -35,8 +35,8 @@ use plantd_client::Status;
 use plantd_daemon::Daemon;
 use plantd_daemon::health::Check;
 use plantd_daemon::shutdown::Shutdown;
-use tokio::time::interval;
 use tokio::task::JoinSet;
+use tokio::time::interval;
 use tracing::Instrument as _;
 
 pub use backups::{BackupError, Made, Step, restore};
@@ -96,7 +96,8 @@ async fn run_store(config: Config, daemon: Daemon) -> anyhow::Result<()> {
     let shared = Shared::new(metrics.clone(), check.clone(), pulse);
     let shared = Arc::new(shared);
     let options = config.to_options();
-    let opening = tokio::task::spawn_blocking(move || Store::open(lock, &options, shared, announcements));
+    let opening =
+        tokio::task::spawn_blocking(move || Store::open(lock, &options, shared, announcements));
     let mut store = opening
         .await
         .context("open the store")?

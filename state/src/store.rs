@@ -34,6 +34,9 @@
 //! from there. `unfolded` of a scope counts its last changes that `state` may not have: whoever reads
 //! `state` reads those too, or what memory knows of them, and the later version counts.
 //!
+//! The lock is held until the writer has ended. Where locks do not hold, a writer sees by the count of commits that
+//! another one has been there, and ends without having changed anything.
+//!
 //! A write that is refused has changed nothing. A group that fails is undone: because of damage, its
 //! writes are tried one by one, so that only the one that met it is refused; because the disk is
 //! full, all are refused, and the next ones may succeed. When a sync fails, nobody can know what is

@@ -49,9 +49,11 @@ impl From<Fault> for CheckError {
     fn from(fault: Fault) -> Self {
         match fault {
             Fault::Damaged { place } => Self::Structure(place),
-            fault @ (Fault::Full | Fault::Held | Fault::Sqlite(_) | Fault::File(_)) => {
-                Self::Fault(fault)
-            }
+            fault @ (Fault::Full
+            | Fault::Held
+            | Fault::Overtaken
+            | Fault::Sqlite(_)
+            | Fault::File(_)) => Self::Fault(fault),
         }
     }
 }

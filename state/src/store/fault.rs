@@ -19,6 +19,11 @@ pub enum Fault {
         /// What is damaged.
         place: String,
     },
+    /// The store has commits that are not of this daemon, as happens where a file can be locked twice.
+    #[error(
+        "another daemon has written the store: the lock beside its file does not hold on this file system"
+    )]
+    Overtaken,
     /// Anything else of the disk and of SQLite.
     #[error(transparent)]
     Sqlite(rusqlite::Error),
@@ -38,15 +43,14 @@ impl Fault {
     pub(crate) fn refusal(&self) -> Refusal {
         let code = match self {
             Self::Full => Code::Full,
-            Self::Held | Self::Sqlite(_) | Self::File(_) => Code::Unavailable,
+            Self::Held | Self::Overtaken | Self::Sqlite(_) | Self::File(_) => Code::Unavailable,
             Self::Damaged { .. } => Code::Damaged,
         };
         let error = match self {
             Self::Full => "the disk is full; nothing was changed".to_owned(),
             Self::Held => "another program holds the database; nothing was changed".to_owned(),
             Self::Damaged { place } => format!("{place} is damaged, and not served"),
-            Self::Sqlite(error) => format!("the store fails: {error}"),
-            Self::File(error) => format!("the store fails: {error}"),
+            Self::Overtaken | Self::Sqlite(_) | Self::File(_) => format!("the store fails: {self}"),
         };
         Refusal::new(code, error)
     }

@@ -115,7 +115,7 @@ impl From<rusqlite::Error> for OpenError {
             Fault::Full => Self::Writer("the disk is full".to_owned()),
             Fault::Held => Self::Writer("another program holds the database".to_owned()),
             Fault::Sqlite(error) => Self::Sqlite(error),
-            Fault::File(error) => Self::Writer(error),
+            fault @ (Fault::Overtaken | Fault::File(_)) => Self::Writer(fault.to_string()),
         }
     }
 }
@@ -125,7 +125,9 @@ impl From<Fault> for OpenError {
         match fault {
             Fault::Damaged { place } => Self::damaged(place, "its checksum is wrong"),
             Fault::Sqlite(error) => Self::Sqlite(error),
-            fault @ (Fault::Full | Fault::Held | Fault::File(_)) => Self::Writer(fault.to_string()),
+            fault @ (Fault::Full | Fault::Held | Fault::Overtaken | Fault::File(_)) => {
+                Self::Writer(fault.to_string())
+            }
         }
     }
 }
@@ -199,7 +201,7 @@ impl Store {
         if has_begun.recv().is_err() {
             return Err(
                 match store.ended.take().map(oneshot::Receiver::blocking_recv) {
-                    Some(Ok(Err(WriterError::Start(fault) | WriterError::Disk(fault)))) => {
+                    Some(Ok(Err(WriterError::Start(fault) | WriterError::NotKept(fault)))) => {
                         fault.into()
                     }
                     Some(Ok(Ok(())) | Err(_)) | None => OpenError::Writer("it ended".to_owned()),

@@ -5,8 +5,9 @@ use bytes::Bytes;
 use plantd_daemon::Daemon;
 use plantd_daemon::shutdown::Shutdown;
 use tempfile::TempDir;
+use tokio::runtime;
 
-use super::writer::Answer;
+use super::writer::{Answer, WriterError};
 use super::*;
 use crate::metrics::Published;
 use crate::names::{Key, Scope};
@@ -306,8 +307,38 @@ fn a_store_is_locked_until_its_writer_has_ended_whoever_holds_on_to_it() {
     // Also where none could be opened.
     let newer = rusqlite::Connection::open(&held.options.database).unwrap();
     newer.pragma_update(None, "user_version", 1_000).unwrap();
-    assert!(matches!(open(&held.options), Err(OpenError::NewerSchema { .. })));
+    assert!(matches!(
+        open(&held.options),
+        Err(OpenError::NewerSchema { .. })
+    ));
     assert!(lock().is_ok());
+}
+
+#[test]
+fn a_writer_that_another_one_has_overtaken_changes_nothing_and_ends() {
+    // Whether it writes what the other one has written too, or something else.
+    for scope in [SCOPE, "org.other"] {
+        // Neither writes by itself.
+        let mut held = Held::with(|options| options.rest = Duration::from_secs(3_600));
+        let ended = held.store.ended();
+        held.set("a", "1");
+        // As on a file system where locks do not hold.
+        fs::remove_file(beside(&held.options.database, "-lock")).unwrap();
+        let other = Held::open(held.options.clone(), tempfile::tempdir().unwrap());
+        let last = other.set("a", "2");
+        let mut edit = set("a", "3", Condition::None);
+        edit.scope = Scope::parse(scope).unwrap();
+        held.submit(Write::Edit(edit));
+        let runtime = runtime::Builder::new_current_thread().build().unwrap();
+        let ended = runtime.block_on(ended).unwrap_err();
+        assert!(
+            matches!(ended, WriterError::NotKept(Fault::Overtaken)),
+            "{ended:?}"
+        );
+        assert_eq!(other.set("a", "4").previous, last.version);
+        other.store.check(&mut |_, _| true).unwrap();
+        assert_eq!(other.store.read(|reader| reader.totals()).unwrap().keys, 1);
+    }
 }
 
 #[test]

@@ -30,7 +30,7 @@ use super::outcome::Outcome;
 use super::progress::Progress;
 use super::recent::Recent;
 use super::row::{Change, ScopeRow, Sum};
-use super::{Fault, Options, Shared};
+use super::{Fault, Options, Shared, read_store_row};
 use crate::names::Scope;
 use crate::refusal::Refusal;
 use crate::request::{Write, WriteId};
@@ -176,8 +176,8 @@ struct Now {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum WriterError {
     /// What was being committed may or may not be on disk; nobody was told that it is.
-    #[error("the disk does not keep what is written: {0}")]
-    Disk(#[source] Fault),
+    #[error("what is written is not kept: {0}")]
+    NotKept(#[source] Fault),
     /// The thread could not begin.
     #[error("the writer cannot start: {0}")]
     Start(#[source] Fault),
@@ -242,8 +242,17 @@ impl<'c> Writer<'c> {
     /// Writes until nobody can submit any more, or the disk fails.
     pub(super) fn run(mut self, submissions: &Receiver<Submission>) -> Result<(), WriterError> {
         let written = self.write_all(submissions);
-        let synced = self.syncing.end();
-        written.and(synced).map_err(WriterError::Disk)
+        let written = written.map_err(|fault| self.cause(fault));
+        let outcome = written.and(self.syncing.end());
+        outcome.map_err(WriterError::NotKept)
+    }
+
+    /// Why a group failed: what another daemon has written may be in the way.
+    fn cause(&self, fault: Fault) -> Fault {
+        match read_store_row(self.connection) {
+            Ok(found) if found.commits > self.row.commits => Fault::Overtaken,
+            Ok(_) | Err(_) => fault,
+        }
     }
 
     fn write_all(&mut self, submissions: &Receiver<Submission>) -> Result<(), Fault> {
@@ -320,7 +329,7 @@ impl<'c> Writer<'c> {
                 Ok(())
             }
             // Nobody is answered: what was being committed may be on disk or not.
-            Err(fault @ (Fault::Sqlite(_) | Fault::File(_))) => Err(fault),
+            Err(fault @ (Fault::Overtaken | Fault::Sqlite(_) | Fault::File(_))) => Err(fault),
         }
     }
 
@@ -408,13 +417,16 @@ impl<'c> Writer<'c> {
             kept,
             ..self.row.clone()
         };
-        self.statements.store.execute((
+        let updated = self.statements.store.execute((
             row.commits as i64,
             kept.stamp,
             kept.clock,
             kept.wall,
             row.checksum(),
         ))?;
+        if updated == 0 {
+            return Err(Fault::Overtaken);
+        }
         self.row = row;
         Ok(())
     }
@@ -457,7 +469,7 @@ impl<'c> Writer<'c> {
                 None => drop(self.scopes.remove(&scope)),
             }
         }
-        self.row = super::read_store_row(self.connection)?;
+        self.row = read_store_row(self.connection)?;
         self.next_due = self.read_next_due()?;
         Ok(())
     }
@@ -485,7 +497,10 @@ impl<'c> Writer<'c> {
                 }
                 // A reader is in the way; the next one will do.
                 Fault::Held => Ok(()),
-                fault @ (Fault::Damaged { .. } | Fault::Sqlite(_) | Fault::File(_)) => Err(fault),
+                fault @ (Fault::Damaged { .. }
+                | Fault::Overtaken
+                | Fault::Sqlite(_)
+                | Fault::File(_)) => Err(fault),
             },
         }
     }

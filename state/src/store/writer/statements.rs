@@ -56,7 +56,7 @@ impl<'c> Statements<'c> {
             )?,
             store: prepare(
                 "UPDATE store SET commits = ?1, stamp = ?2, clock = ?3, wall = ?4, checksum = ?5
-                 WHERE id = 1",
+                 WHERE id = 1 AND commits = ?1 - 1",
             )?,
             recall: prepare(
                 "SELECT fingerprint, stamp, answer, checksum FROM answers WHERE id = ?1",

@@ -119,7 +119,7 @@ impl Writer<'_> {
                 self.shared.show_refusing(&fault);
                 Ok(())
             }
-            Err(fault @ (Fault::Sqlite(_) | Fault::File(_))) => Err(fault),
+            Err(fault @ (Fault::Overtaken | Fault::Sqlite(_) | Fault::File(_))) => Err(fault),
         }
     }
 
