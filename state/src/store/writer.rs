@@ -2,6 +2,7 @@
 //! after the commit.
 
 mod answers;
+mod crowd;
 mod edits;
 mod folding;
 mod past;
@@ -35,6 +36,7 @@ use crate::names::Scope;
 use crate::refusal::Refusal;
 use crate::request::{Write, WriteId};
 pub(super) use answers::answer_checksum;
+use crowd::Crowd;
 use folding::Folding;
 pub(super) use folding::fold_history;
 use statements::Statements;
@@ -132,6 +134,7 @@ pub(super) struct Writer<'c> {
     options: Options,
     answers: mpsc::UnboundedSender<Answered>,
     syncing: Syncing,
+    crowd: Crowd,
     clock: Clock,
     row: StoreRow,
     scopes: BTreeMap<Scope, ScopeRow>,
@@ -220,6 +223,7 @@ impl<'c> Writer<'c> {
             options,
             answers,
             syncing,
+            crowd: Crowd::default(),
             clock: Clock::start(kept, now, wall),
             row,
             scopes: BTreeMap::new(),
@@ -333,7 +337,8 @@ impl<'c> Writer<'c> {
         }
     }
 
-    /// Decides and commits a group. While the group before is synced, more is taken into it.
+    /// Decides and commits a group. While the group before is synced, more is taken into it, and while the
+    /// rest of a [crowd](crowd) is on its way.
     fn try_group(
         &mut self,
         group: &mut Vec<Submission>,
@@ -344,8 +349,9 @@ impl<'c> Writer<'c> {
         self.fold_some(now)?;
         self.expire_due(now)?;
         let mut answers = Vec::new();
+        let mut patience = self.crowd.patience(self.syncing.took());
         loop {
-            let is_last = self.syncing.is_free()?;
+            let is_free = self.syncing.is_free()?;
             if let Some(submissions) = submissions {
                 group.extend(submissions.try_iter().take(GROUP - group.len()));
             }
@@ -354,16 +360,21 @@ impl<'c> Writer<'c> {
             for submission in &group[answers.len()..] {
                 answers.push(self.answer(submission, now)?);
             }
-            if is_last {
-                break;
-            }
-            if is_idle {
+            if is_free {
+                let next = submissions.and_then(|submissions| {
+                    let left = patience.left(group.len(), || self.now().instant)?;
+                    submissions.recv_timeout(left).ok()
+                });
+                let Some(next) = next else { break };
+                group.push(next);
+            } else if is_idle {
                 self.syncing.wait()?;
             }
             now = self.now();
         }
         self.end_group(now)?;
         self.commit()?;
+        self.crowd.committed(group.len());
         Ok(answers)
     }
 

@@ -11,6 +11,7 @@
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -65,6 +66,8 @@ pub(super) struct Syncing {
 struct Disk {
     wal: File,
     present: Mutex<Use>,
+    /// How long the last sync took, in nanoseconds.
+    took: AtomicU64,
     has_changed: Condvar,
     telling: Mutex<Telling>,
 }
@@ -86,6 +89,7 @@ impl Syncing {
         let disk = Arc::new(Disk {
             wal: OpenOptions::new().read(true).write(true).open(wal)?,
             present: Mutex::new(Use::Free),
+            took: AtomicU64::new(0),
             has_changed: Condvar::new(),
             telling: Mutex::new(telling),
         });
@@ -108,6 +112,11 @@ impl Syncing {
     /// A sync has failed.
     pub(super) fn is_free(&self) -> Result<bool, Fault> {
         lock(&self.disk.present).is_free()
+    }
+
+    /// How long the last sync took.
+    pub(super) fn took(&self) -> Duration {
+        Duration::from_nanos(self.disk.took.load(Ordering::Relaxed))
     }
 
     /// Waits until nothing is being synced.
@@ -174,6 +183,8 @@ impl Disk {
         }
         // Before the writer is woken, which may take this core.
         let took = clock() - began;
+        let nanos = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
+        self.took.store(nanos, Ordering::Relaxed);
         self.turn(Use::Free);
         telling.tell(committed, took);
         Ok(())
