@@ -6,7 +6,7 @@
 //! what is read from the tables is held back by [`Progress`].
 //!
 //! One group is synced at a time, and one more may be committed as soon as it is. A group of few writes is synced by the
-//! writer itself: waking another thread would take longer than it saves.
+//! writer itself: waking another thread takes longer than deciding as many meanwhile.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -28,7 +28,7 @@ use crate::store::recent::Recent;
 use crate::store::{Fault, Shared};
 
 /// The most writes of a group that the writer syncs itself.
-const FEW: usize = 2;
+const FEW: usize = 64;
 
 /// A group that SQLite has committed.
 #[derive(Debug)]
