@@ -27,16 +27,16 @@ fn cached_for(installation: &Installation, bus: &Bus, age: Duration) -> State {
         .build()
 }
 
-fn cached(installation: &Installation) -> State {
+pub(crate) fn cached(installation: &Installation) -> State {
     cached_for(installation, &installation.bus(), LONG)
 }
 
-fn stats(state: &State) -> CacheStats {
+pub(crate) fn stats(state: &State) -> CacheStats {
     state.cache_stats().unwrap()
 }
 
 /// Reads until it was answered from memory.
-async fn until_hit(state: &State, scope: &Scope, key: &str) -> Option<Entry<u64>> {
+pub(crate) async fn until_hit(state: &State, scope: &Scope, key: &str) -> Option<Entry<u64>> {
     loop {
         let before = stats(state).hits;
         let read = scope.get(key).await.unwrap();
@@ -48,7 +48,7 @@ async fn until_hit(state: &State, scope: &Scope, key: &str) -> Option<Entry<u64>
 }
 
 /// Reads until it is this.
-async fn until_read(scope: &Scope, key: &str, expected: Option<u64>) {
+pub(crate) async fn until_read(scope: &Scope, key: &str, expected: Option<u64>) {
     while scope.get::<u64>(key).await.unwrap().map(|it| it.value) != expected {
         yield_now().await;
     }

@@ -5,6 +5,7 @@ mod caching;
 mod example;
 mod installation;
 mod once;
+mod routed;
 mod sharded;
 mod upkeep;
 mod values;

@@ -21,19 +21,19 @@ over_both_transports!(
     a_client_that_reaches_the_router_alone_goes_by_it,
 );
 
-const MAP: &str = "[{name: north, prefix: org.north.}, {name: rest, rest: true}]";
+pub(crate) const MAP: &str = "[{name: north, prefix: org.north.}, {name: rest, rest: true}]";
 const MOVED: &str = "[{name: north, prefix: org.north.}, {name: north, prefix: org.x}, \
                      {name: rest, rest: true}]";
-const NORTH: &str = "org.north.1";
+pub(crate) const NORTH: &str = "org.north.1";
 
 /// Two shards and a router at a broker.
-struct Shards {
-    installation: Installation,
-    running: BTreeMap<&'static str, Running>,
+pub(crate) struct Shards {
+    pub(crate) installation: Installation,
+    pub(crate) running: BTreeMap<&'static str, Running>,
 }
 
 impl Shards {
-    async fn start(transport: Transport) -> Self {
+    pub(crate) async fn start(transport: Transport) -> Self {
         let installation = Installation::without_daemon(transport).await;
         let running = BTreeMap::new();
         let mut shards = Self {
@@ -50,7 +50,7 @@ impl Shards {
         }
     }
 
-    fn start_daemon(&mut self, name: &'static str, map: &str) {
+    pub(crate) fn start_daemon(&mut self, name: &'static str, map: &str) {
         let role = match name {
             "router" => ("ROLE", "router"),
             shard => ("SHARD", shard),
@@ -59,11 +59,11 @@ impl Shards {
         self.running.insert(name, daemon);
     }
 
-    async fn stop(&mut self, name: &str) {
+    pub(crate) async fn stop(&mut self, name: &str) {
         self.running.remove(name).unwrap().stop().await;
     }
 
-    async fn kill(&mut self, name: &str) {
+    pub(crate) async fn kill(&mut self, name: &str) {
         self.running.remove(name).unwrap().kill().await;
     }
 
