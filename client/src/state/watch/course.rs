@@ -28,7 +28,7 @@ pub enum WatchItem {
     Gap {
         /// The last change that was told.
         after: u64,
-        /// What follows comes after this.
+        /// What follows comes after this. It is less than `after` where an older copy of the store is served.
         until: u64,
     },
 }
