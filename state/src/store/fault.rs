@@ -21,7 +21,7 @@ pub enum Fault {
     },
     /// The store has commits that are not of this daemon, as happens where a file can be locked twice.
     #[error(
-        "another daemon has written the store: the lock beside its file does not hold on this file system"
+        "another daemon has written the store, since the lock beside its file does not hold on this file system"
     )]
     Overtaken,
     /// Anything else of the disk and of SQLite.

@@ -179,10 +179,10 @@ struct Now {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum WriterError {
     /// What was being committed may or may not be on disk; nobody was told that it is.
-    #[error("what is written is not kept: {0}")]
+    #[error("what is written is not kept")]
     NotKept(#[source] Fault),
     /// The thread could not begin.
-    #[error("the writer cannot start: {0}")]
+    #[error("the writer cannot start")]
     Start(#[source] Fault),
 }
 
