@@ -65,6 +65,17 @@ impl Running {
             .unwrap()
     }
 
+    /// How many requests a router has handed on.
+    pub(crate) async fn handed_on(&self) -> u64 {
+        let health = self.serve_health().await;
+        let metrics = plantd_test_process::get(&health.address().to_string(), "/metrics");
+        let of = |line: &str| {
+            let line = line.strip_prefix("plantd_state_forwarded_total{")?;
+            line.rsplit_once(' ')?.1.parse::<u64>().ok()
+        };
+        metrics.lines().filter_map(of).sum()
+    }
+
     pub(crate) async fn stop(self) {
         self.daemon.shutdown.request();
         self.ended.await.unwrap().unwrap();

@@ -6,7 +6,6 @@ use plantd_client::{Body, Transport};
 use tokio::task::JoinSet;
 
 use crate::caching::{cached, stats, until_hit, until_read};
-use crate::installation::Running;
 use crate::over_both_transports;
 use crate::sharded::{MAP, NORTH, Shards};
 
@@ -14,17 +13,6 @@ over_both_transports!(
     several_routers_take_turns_and_one_that_is_killed_loses_nothing,
     a_cache_follows_scopes_of_every_shard_over_restarts,
 );
-
-/// How many requests a router has handed on.
-async fn handed_on(router: &Running) -> u64 {
-    let health = router.serve_health().await;
-    let metrics = plantd_test_process::get(&health.address().to_string(), "/metrics");
-    let of = |line: &str| {
-        let line = line.strip_prefix("plantd_state_forwarded_total{")?;
-        line.rsplit_once(' ')?.1.parse::<u64>().ok()
-    };
-    metrics.lines().filter_map(of).sum()
-}
 
 async fn several_routers_take_turns_and_one_that_is_killed_loses_nothing(transport: Transport) {
     const WRITES: u64 = 200;
@@ -54,7 +42,7 @@ async fn several_routers_take_turns_and_one_that_is_killed_loses_nothing(transpo
         }
     };
     let mut written = Vec::new();
-    while handed_on(&shards.running["router"]).await == 0 || handed_on(&another).await == 0 {
+    while shards.running["router"].handed_on().await == 0 || another.handed_on().await == 0 {
         written.push(write(written.len() as u64).await);
     }
     let first = written.len() as u64;
@@ -77,10 +65,7 @@ async fn several_routers_take_turns_and_one_that_is_killed_loses_nothing(transpo
             .unwrap();
         assert_eq!(stats.keys, versions.len() as u64);
         // The first change made the scope.
-        assert_eq!(
-            versions.into_iter().collect::<Vec<_>>(),
-            (2..=stats.sequence).collect::<Vec<_>>()
-        );
+        assert_eq!(versions, (2..=stats.sequence).collect());
     }
     another.stop().await;
 }

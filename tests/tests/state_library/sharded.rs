@@ -69,22 +69,11 @@ impl Shards {
 
     /// Writes until the router does not see it any more.
     async fn until_straight(&self, state: &State) {
-        let health = self.running["router"].serve_health().await;
-        let health = health.address().to_string();
-        let asked = || {
-            let metrics = plantd_test_process::get(&health, "/metrics");
-            let lines = metrics.lines();
-            let line = lines.filter(|line| {
-                line.starts_with(
-                    "plantd_state_forwarded_total{shard=\"north\",outcome=\"answered\"",
-                )
-            });
-            line.map(str::to_owned).collect::<Vec<_>>()
-        };
+        let router = &self.running["router"];
         loop {
-            let before = asked();
+            let before = router.handed_on().await;
             state.scope(NORTH).set("known", &1).await.unwrap();
-            if asked() == before {
+            if router.handed_on().await == before {
                 return;
             }
         }
