@@ -62,6 +62,12 @@ impl Held {
         }
     }
 
+    /// Opens the store for another daemon too, as on a file system where locks do not hold.
+    fn open_again(&self) -> Self {
+        fs::remove_file(beside(&self.options.database, "-lock")).unwrap();
+        Self::open(self.options.clone(), tempfile::tempdir().unwrap())
+    }
+
     fn begin(&mut self) {
         self.store = open(&self.options).unwrap();
         self.answers = Mutex::new(self.store.answers().unwrap());
@@ -322,9 +328,7 @@ fn a_writer_that_another_one_has_overtaken_changes_nothing_and_ends() {
         let mut held = Held::with(|options| options.rest = Duration::from_secs(3_600));
         let ended = held.store.ended();
         held.set("a", "1");
-        // As on a file system where locks do not hold.
-        fs::remove_file(beside(&held.options.database, "-lock")).unwrap();
-        let other = Held::open(held.options.clone(), tempfile::tempdir().unwrap());
+        let other = held.open_again();
         let last = other.set("a", "2");
         let mut edit = set("a", "3", Condition::None);
         edit.scope = Scope::parse(scope).unwrap();
@@ -339,6 +343,24 @@ fn a_writer_that_another_one_has_overtaken_changes_nothing_and_ends() {
         other.store.check(&mut |_, _| true).unwrap();
         assert_eq!(other.store.read(|reader| reader.totals()).unwrap().keys, 1);
     }
+}
+
+#[test]
+fn a_writer_that_is_overtaken_while_it_cannot_write_ends_too() {
+    let mut held = Held::with(|options| options.rest = Duration::from_secs(3_600));
+    let ended = held.store.ended();
+    held.set("a", "1");
+    let other = held.open_again();
+    other.set("a", "2");
+    let holding = rusqlite::Connection::open(&held.options.database).unwrap();
+    holding.execute_batch("BEGIN IMMEDIATE").unwrap();
+    held.submit(Write::Edit(set("a", "3", Condition::None)));
+    let runtime = runtime::Builder::new_current_thread().build().unwrap();
+    let ended = runtime.block_on(ended).unwrap_err();
+    assert!(
+        matches!(ended, WriterError::NotKept(Fault::Overtaken)),
+        "{ended:?}"
+    );
 }
 
 #[test]

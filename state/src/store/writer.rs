@@ -480,7 +480,12 @@ impl<'c> Writer<'c> {
                 None => drop(self.scopes.remove(&scope)),
             }
         }
-        self.row = read_store_row(self.connection)?;
+        let found = read_store_row(self.connection)?;
+        // Its count is not to be taken for the own one.
+        if found.commits > self.row.commits {
+            return Err(Fault::Overtaken);
+        }
+        self.row = found;
         self.next_due = self.read_next_due()?;
         Ok(())
     }
