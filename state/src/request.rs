@@ -5,7 +5,6 @@ mod fields;
 
 use std::time::Duration;
 
-use bytes::Bytes;
 use plantd_client::Body;
 use serde_json::value::RawValue;
 
@@ -468,12 +467,13 @@ impl Fields<'_> {
             self.base64.as_deref(),
             self.content_type.as_deref(),
         ) {
-            (Some(json), None, None) => Value::Json(Bytes::copy_from_slice(json.get().as_bytes())),
-            (None, Some(base64), Some(content_type)) => Value::Bytes {
-                content_type: checked_content_type(content_type)?,
-                data: Value::decode(base64)
-                    .map_err(|error| Refusal::new(Code::BadRequest, format!("base64: {error}")))?,
-            },
+            (Some(json), None, None) => Value::Json(json.get().into()),
+            (None, Some(base64), Some(content_type)) => {
+                let content_type = checked_content_type(content_type)?;
+                let data = Value::decode(base64)
+                    .map_err(|error| Refusal::new(Code::BadRequest, format!("base64: {error}")))?;
+                Value::bytes(content_type, data)
+            }
             (None, Some(_), None) => return Err(missing("content-type")),
             (None, None, Some(_)) => return Err(missing("base64")),
             (None, None, None) => return Err(missing("value")),

@@ -59,7 +59,11 @@ impl Service {
             return Err(Refusal::new(Code::Draining, "the daemon stops"));
         }
         let ticket = writes.waiters.insert(Waiter { by, echo });
-        let submission = Submission { write, id, ticket };
+        let submission = Submission {
+            write: Box::new(write),
+            id,
+            ticket,
+        };
         let submitted = self.store.submit(submission);
         if submitted.is_err() {
             writes.waiters.remove(ticket);

@@ -13,7 +13,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use super::ahead::{Ahead, AsOf, Range};
 use super::generations::Generations;
 use super::outcome::{Outcome, Written};
-use super::place::{At, Place, Places};
+use super::place::{At, Place};
 use super::row::{Entry, Found};
 use crate::names::{Key, Scope};
 
@@ -30,15 +30,21 @@ pub(super) struct Recent(Mutex<Held>);
 
 #[derive(Debug)]
 struct Held {
-    /// None of them is in `settled` too.
-    ahead: Ahead,
-    settled: Generations<Kept>,
+    known: Known,
     /// The oldest first.
     under_way: VecDeque<UnderWay>,
     /// The sequences of scopes of which something was or is ahead, as of the last group that was taken in.
     sequences: HashMap<Scope, u64>,
     /// How many groups were synced.
     synced: u64,
+}
+
+/// What was taken in.
+#[derive(Debug)]
+struct Known {
+    /// None of them is in `settled` too.
+    ahead: Ahead,
+    settled: Generations<Kept>,
 }
 
 /// What a group comes to that was not taken in yet.
@@ -95,8 +101,10 @@ pub(super) struct Extent {
 impl Recent {
     pub(super) fn new() -> Self {
         Self(Mutex::new(Held {
-            ahead: Ahead::default(),
-            settled: Generations::new(BYTES),
+            known: Known {
+                ahead: Ahead::default(),
+                settled: Generations::new(BYTES),
+            },
             under_way: VecDeque::new(),
             sequences: HashMap::new(),
             synced: 0,
@@ -123,10 +131,10 @@ impl Recent {
     pub(super) fn found(&self, since: Since, at: At<'_>, entry: &Entry) {
         let mut held = self.held();
         let is_present = held.synced == since.0 && held.coming(at).is_none();
-        if is_present && !held.settled.has(at) && held.ahead.find(at).is_none() {
+        if is_present && !held.known.settled.has(at) && held.known.ahead.find(at).is_none() {
             let checksum = entry.checksum(at.scope.as_str(), at.key.as_str());
             let entry = entry.clone();
-            held.settle(at.to_place(), Kept { entry, checksum });
+            held.known.settle(at.to_place(), Kept { entry, checksum });
         }
     }
 
@@ -136,9 +144,9 @@ impl Recent {
         if let Some(coming) = held.coming(at) {
             return coming.map(|written| written.kept.found());
         }
-        match held.ahead.find(at) {
+        match held.known.ahead.find(at) {
             Some(kept) => Some(kept.found()),
-            None => held.settled.find(at).map(|kept| kept.found()),
+            None => held.known.settled.find(at).map(|kept| kept.found()),
         }
     }
 
@@ -152,8 +160,8 @@ impl Recent {
         let held = self.held();
         let coming = held.under_way.iter().map(|it| it.outcome.values.len());
         Extent {
-            count: held.ahead.count() + coming.sum::<usize>(),
-            bytes: held.ahead.bytes(),
+            count: held.known.ahead.count() + coming.sum::<usize>(),
+            bytes: held.known.ahead.bytes(),
         }
     }
 
@@ -197,7 +205,7 @@ impl Recent {
         let held = self.held();
         Some(AsOf {
             sequence: *held.sequences.get(scope)?,
-            known: held.ahead.first(scope, range),
+            known: held.known.ahead.first(scope, range),
         })
     }
 
@@ -246,7 +254,7 @@ impl Held {
     fn version_ahead(&self, at: At<'_>) -> Option<AsOf<Option<u64>>> {
         Some(AsOf {
             sequence: *self.sequences.get(at.scope)?,
-            known: self.ahead.find(at).map(|kept| kept.entry.version),
+            known: self.known.ahead.find(at).map(|kept| kept.entry.version),
         })
     }
 
@@ -262,13 +270,13 @@ impl Held {
             Some(coming) => coming
                 .filter(|written| !written.is_folded)
                 .map(|written| &written.kept),
-            None => self.ahead.find(at),
+            None => self.known.ahead.find(at),
         }
     }
 
     /// Where values are ahead, or will be, some of them twice, or no longer.
     fn places_ahead(&self, is_wanted: impl Fn(&Place) -> bool) -> Vec<Place> {
-        let held = self.ahead.iter().map(|(place, _)| place);
+        let held = self.known.ahead.iter().map(|(place, _)| place);
         let coming = self.under_way.iter().flat_map(|it| it.outcome.ahead());
         let places = held.chain(coming).filter(|place| is_wanted(place));
         places.cloned().collect()
@@ -279,9 +287,9 @@ impl Held {
         if let Some(written) = shown.and_then(|shown| shown.outcome.find(at)) {
             return written.map(|written| written.kept.clone());
         }
-        match self.ahead.find(at) {
+        match self.known.ahead.find(at) {
             Some(kept) => Some(kept.clone()),
-            None => self.settled.find(at),
+            None => self.known.settled.find(at),
         }
     }
 
@@ -297,36 +305,31 @@ impl Held {
         } else {
             usize::MAX
         };
-        let values: Vec<_> = outcome.values.extract_if(|_, _| true).take(most).collect();
-        let before = Outcome {
-            folded: mem::take(&mut outcome.folded),
-            folded_scopes: mem::take(&mut outcome.folded_scopes),
-            gone: mem::take(&mut outcome.gone),
-            values: Places::default(),
-        };
+        self.known.move_and_forget(outcome);
+        for (place, written) in outcome.values.extract_if(|_, _| true).take(most) {
+            self.known.take_value(place, written);
+        }
         let has_more = !outcome.values.is_empty();
         if !has_more && let Some(done) = self.under_way.pop_front() {
             self.sequences.extend(done.sequences);
         }
-        self.move_and_forget(before);
-        for (place, written) in values {
-            self.take_value(place, written);
-        }
         has_more
     }
+}
 
-    /// Does what an outcome says of values that were there before.
-    fn move_and_forget(&mut self, outcome: Outcome) {
-        for (place, version) in outcome.folded {
+impl Known {
+    /// Does once what an outcome says of values that were there before.
+    fn move_and_forget(&mut self, outcome: &mut Outcome) {
+        for (place, version) in mem::take(&mut outcome.folded) {
             if let Some(kept) = self.ahead.take_version(place.at(), version) {
                 self.settle(place, kept);
             }
         }
-        for scope in outcome.gone {
+        for scope in mem::take(&mut outcome.gone) {
             self.ahead.take_scope(&scope);
             self.settled.forget_scope(&scope);
         }
-        for scope in outcome.folded_scopes {
+        for scope in mem::take(&mut outcome.folded_scopes) {
             for (place, kept) in self.ahead.take_scope(&scope) {
                 self.settle(place, kept);
             }

@@ -3,7 +3,6 @@
 //! A checksum is the CRC-32 of what a row means, with the place where it stands: a row that is
 //! whole and elsewhere is not right either. CRC-32 finds every damage of up to four bytes in a row.
 
-use bytes::Bytes;
 use crc32fast::Hasher;
 use rusqlite::types::ValueRef;
 use rusqlite::{Row, ToSql};
@@ -355,8 +354,8 @@ pub(super) struct Stored<'a>(pub(super) &'a Value);
 impl ToSql for Stored<'_> {
     fn to_sql(&self) -> rusqlite::Result<rusqlite::types::ToSqlOutput<'_>> {
         let value = match self.0 {
-            Value::Json(text) => ValueRef::Text(text),
-            Value::Bytes { data, .. } => ValueRef::Blob(data),
+            Value::Json(text) => ValueRef::Text(text.as_str().as_bytes()),
+            Value::Bytes(bytes) => ValueRef::Blob(&bytes.data),
         };
         Ok(rusqlite::types::ToSqlOutput::Borrowed(value))
     }
@@ -364,11 +363,10 @@ impl ToSql for Stored<'_> {
 
 fn read_value(value: ValueRef<'_>, content_type: Option<String>) -> Option<Value> {
     match (value, content_type) {
-        (ValueRef::Text(text), None) => Some(Value::Json(Bytes::copy_from_slice(text))),
-        (ValueRef::Blob(data), Some(content_type)) => Some(Value::Bytes {
-            content_type,
-            data: Bytes::copy_from_slice(data),
-        }),
+        (ValueRef::Text(text), None) => Some(Value::Json(str::from_utf8(text).ok()?.into())),
+        (ValueRef::Blob(data), Some(content_type)) => {
+            Some(Value::bytes(content_type, data.to_vec()))
+        }
         (
             ValueRef::Null
             | ValueRef::Integer(_)

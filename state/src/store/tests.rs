@@ -1,7 +1,6 @@
 use std::fs;
 use std::time::{Duration, SystemTime};
 
-use bytes::Bytes;
 use plantd_daemon::Daemon;
 use plantd_daemon::shutdown::Shutdown;
 use tempfile::TempDir;
@@ -75,7 +74,7 @@ impl Held {
 
     fn submit(&self, write: Write) {
         let submission = Submission {
-            write,
+            write: Box::new(write),
             id: None,
             ticket: Ticket::default(),
         };
@@ -197,7 +196,7 @@ pub(super) fn set(key: &str, value: &str, condition: Condition) -> Edit {
         key: Key::parse(key).unwrap(),
         condition,
         action: Action::Set {
-            value: Value::Json(Bytes::copy_from_slice(value.as_bytes())),
+            value: Value::Json(value.into()),
             ttl: None,
             creates_scope: true,
         },

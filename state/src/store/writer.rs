@@ -60,7 +60,8 @@ slotmap::new_key_type! {
 /// A write on its way to the writer, and back with its answer.
 #[derive(Debug)]
 pub(crate) struct Submission {
-    pub(crate) write: Write,
+    /// In a box, which whoever made it lets go of: only a pointer moves.
+    pub(crate) write: Box<Write>,
     pub(crate) id: Option<WriteId>,
     pub(crate) ticket: Ticket,
 }

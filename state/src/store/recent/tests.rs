@@ -1,5 +1,3 @@
-use bytes::Bytes;
-
 use super::*;
 use crate::value::Value;
 
@@ -20,7 +18,7 @@ fn place(number: usize) -> Place {
 
 fn entry(version: u64, bytes: usize) -> Entry {
     Entry {
-        value: Value::Json(Bytes::from(vec![b'1'; bytes])),
+        value: Value::Json("1".repeat(bytes).as_str().into()),
         version,
         timestamp: 1,
         expires: None,

@@ -73,9 +73,5 @@ impl<'c> Statements<'c> {
 fn log(count: usize) -> String {
     let row = format!("({})", ["?"; Change::WIDTH].join(", "));
     let rows = vec![row; count].join(", ");
-    // A group that fails is undone as a whole: SQLite need not keep what a statement has done by itself.
-    format!(
-        "INSERT OR FAIL INTO changes ({}) VALUES {rows}",
-        Change::COLUMNS
-    )
+    format!("INSERT INTO changes ({}) VALUES {rows}", Change::COLUMNS)
 }
