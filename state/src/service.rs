@@ -3,6 +3,7 @@
 mod backing_up;
 mod listing;
 mod place;
+mod reading;
 mod verifying;
 mod watching;
 mod writing;
@@ -23,9 +24,9 @@ use crate::backups::Backups;
 use crate::metrics::Published;
 use crate::names::{Key, Scope};
 use crate::refusal::{Code, Refusal};
-use crate::reply::{Object, refused};
-use crate::request::{Action, Edit, Limits, Operation, Write, two_frames};
-use crate::store::{Condition, Edited, Entry, Fault, Reader, Store, Written};
+use crate::reply::refused;
+use crate::request::{Limits, Operation, two_frames};
+use crate::store::{Condition, Fault, Reader, Store};
 
 pub(crate) use listing::write_change;
 pub(crate) use place::Place;
@@ -182,22 +183,6 @@ impl Service {
         })
     }
 
-    /// Answers a look at a key from memory, if it can be.
-    fn recall(&self, operation: &Operation) -> Option<Answer> {
-        let Operation::Get {
-            scope,
-            key,
-            version: None,
-        } = operation
-        else {
-            return None;
-        };
-        match self.checked(|store| Ok(store.recall(scope, key))) {
-            Ok(entry) => entry.map(|entry| Ok(self.told(scope, key, &entry))),
-            Err(refusal) => Some(Err(refusal)),
-        }
-    }
-
     /// Waits until few enough are reading. A place is kept until the answer is taken, so that answers
     /// do not pile up before they are sent.
     async fn place_to_read(&self, operation: &Operation) -> Option<SemaphorePermit<'_>> {
@@ -270,48 +255,6 @@ impl Service {
         }
     }
 
-    async fn read(&self, operation: Operation) -> Result<Vec<u8>, Refusal> {
-        match operation {
-            Operation::Get {
-                scope,
-                key,
-                version,
-            } => self.get(&scope, &key, version),
-            Operation::Health(scope) => self.health(scope.as_ref()),
-            Operation::Stats(Some(scope)) => self.scope_stats(&scope).await,
-            Operation::Stats(None) => self.stats(),
-            Operation::Shards => Ok(self.place.shards()),
-            Operation::ListScopes(page) => {
-                self.in_the_background(move |service| service.list_scopes(&page))
-                    .await
-            }
-            Operation::ListKeys {
-                scope,
-                page,
-                has_values,
-            } => {
-                self.in_the_background(move |service| service.list_keys(&scope, &page, has_values))
-                    .await
-            }
-            Operation::History {
-                scope,
-                key,
-                before,
-                limit,
-            } => {
-                self.in_the_background(move |service| service.history(&scope, &key, before, limit))
-                    .await
-            }
-            Operation::Write(_)
-            | Operation::Watch(_)
-            | Operation::Backup { .. }
-            | Operation::Verify { .. } => Err(Refusal::new(
-                Code::BadRequest,
-                "it is no operation that reads",
-            )),
-        }
-    }
-
     /// Does what takes longer than a look at one key where it delays nobody.
     async fn in_the_background<T: Send + 'static>(
         &self,
@@ -343,168 +286,6 @@ impl Service {
             tracing::warn!(context = "state.read", %fault, "a read failed");
             fault.refusal()
         })
-    }
-
-    fn get(&self, scope: &Scope, key: &Key, version: Option<u64>) -> Result<Vec<u8>, Refusal> {
-        if let Some(version) = version {
-            return self.get_version(scope, key, version);
-        }
-        match self.checked(|store| store.value_or_scope(scope, key))? {
-            Ok(entry) => Ok(self.told(scope, key, &entry)),
-            Err(Some(row)) => Err(not_found(scope, key, row.sequence)),
-            Err(None) => Err(no_scope(scope)),
-        }
-    }
-
-    /// The reply that tells the value of a key.
-    fn told(&self, scope: &Scope, key: &Key, entry: &Entry) -> Vec<u8> {
-        let mut out = Object::data();
-        out.text("scope", scope.as_str()).text("key", key.as_str());
-        self.write_entry(&mut out, entry);
-        out.finish()
-    }
-
-    /// Writes what is said of a value.
-    fn write_entry(&self, out: &mut Object, entry: &Entry) {
-        out.value(&entry.value)
-            .number("version", entry.version)
-            .number("timestamp", entry.timestamp as u64);
-        if let Some(expires) = entry.expires {
-            let left = self.store.shared().time_left(expires, clock());
-            out.seconds("ttl", left);
-        }
-    }
-
-    fn get_version(&self, scope: &Scope, key: &Key, version: u64) -> Result<Vec<u8>, Refusal> {
-        let found = self.look_at_one_moment(|reader| {
-            let Some(row) = reader.scope(scope)? else {
-                return Ok(None);
-            };
-            // The present version is there, however long ago it was written.
-            let found = match reader
-                .value(scope, key)?
-                .filter(|entry| entry.version == version)
-            {
-                Some(entry) => Some((entry.value, entry.timestamp)),
-                None => {
-                    let change = reader.change(&row, key, version)?;
-                    change.and_then(|change| Some((change.value?, change.timestamp)))
-                }
-            };
-            Ok(Some((row, found)))
-        })?;
-        let Some((row, found)) = found else {
-            return Err(no_scope(scope));
-        };
-        let Some((value, timestamp)) = found else {
-            let error = format!(
-                "{scope} {key} has no version {version}: the history of the key does not have it, and \
-                 that of the scope goes back to {}",
-                row.floor + 1
-            );
-            return Err(Refusal::new(Code::NotFound, error).with("oldest", row.floor + 1));
-        };
-        let mut out = Object::data();
-        out.text("scope", scope.as_str())
-            .text("key", key.as_str())
-            .value(&value)
-            .number("version", version)
-            .number("timestamp", timestamp as u64);
-        Ok(out.finish())
-    }
-
-    fn health(&self, scope: Option<&Scope>) -> Result<Vec<u8>, Refusal> {
-        let status = match self.store.shared().condition() {
-            Condition::Writes => "healthy",
-            Condition::Refuses(_) => "read-only",
-            Condition::Damaged(_) => "damaged",
-        };
-        let mut out = Object::data();
-        out.text("status", status)
-            .text("service", &self.place.service)
-            .flag("store_available", status != "damaged");
-        if let Some(scope) = scope {
-            let exists = self.look(|reader| reader.scope(scope))?.is_some();
-            out.text("scope", scope.as_str())
-                .flag("scope_exists", exists);
-        }
-        Ok(out.finish())
-    }
-}
-
-/// What a client is told whose write is on disk.
-fn written_reply(write: &Write, written: &Written, echo: bool) -> Vec<u8> {
-    let mut out = Object::data();
-    match (write, written) {
-        (Write::CreateScope(scope), Written::Scope { sequence, .. }) => {
-            out.text("scope", scope.as_str())
-                .text("status", "created")
-                .number("sequence", *sequence);
-        }
-        (Write::DeleteScope(scope), Written::Scope { sequence, deleted }) => {
-            out.text("scope", scope.as_str())
-                .text("status", "deleted")
-                .number("deleted", *deleted)
-                .number("sequence", *sequence);
-        }
-        (Write::Edit(edit), Written::Edit(edited)) => write_edited(&mut out, edit, *edited, echo),
-        (Write::Batch(edits), Written::Batch(edited)) => {
-            out.list("results");
-            for (edit, edited) in edits.iter().zip(edited) {
-                out.item()
-                    .text("scope", edit.scope.as_str())
-                    .text("key", edit.key.as_str())
-                    .number("version", edited.version)
-                    .number("previous", edited.previous)
-                    .end();
-            }
-            out.end().number("count", edits.len() as u64);
-        }
-        (
-            Write::DeletePrefix { scope, prefix, .. },
-            Written::Prefix {
-                deleted,
-                has_more,
-                sequence,
-            },
-        ) => {
-            out.text("scope", scope.as_str())
-                .text("prefix", prefix)
-                .number("deleted", *deleted)
-                .flag("more", *has_more)
-                .number("sequence", *sequence);
-        }
-        // An answer is that of its write: an id is bound to what it was used for.
-        (_, _) => {}
-    }
-    out.finish()
-}
-
-fn write_edited(out: &mut Object, edit: &Edit, edited: Edited, echo: bool) {
-    out.text("scope", edit.scope.as_str())
-        .text("key", edit.key.as_str());
-    match &edit.action {
-        Action::Set { value, .. } => {
-            if echo {
-                out.value(value);
-            }
-            out.text("status", "set")
-                .number("version", edited.version)
-                .number("previous", edited.previous);
-        }
-        Action::Delete => {
-            out.text("status", "deleted")
-                .number("version", edited.version)
-                .number("previous", edited.previous);
-        }
-        Action::Touch { ttl } => {
-            out.text("status", "touched")
-                .number("version", edited.version);
-            if let Some(ttl) = ttl {
-                out.seconds("ttl", *ttl);
-            }
-        }
-        Action::Check => {}
     }
 }
 

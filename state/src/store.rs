@@ -84,6 +84,7 @@ mod recent;
 mod row;
 mod schema;
 mod shared;
+mod sum;
 mod writer;
 
 use std::ffi::OsString;

@@ -1,7 +1,8 @@
 //! Which scopes a request is about, and which shard it is for.
 
 use super::fields::{self, Fields, Kind};
-use super::{Operation, Page, Write, WriteRequest, missing, refused_in_batch};
+use super::reading::{missing, refused_in_batch};
+use super::{Operation, Page, Write, WriteRequest};
 use crate::names::Scope;
 use crate::refusal::Refusal;
 

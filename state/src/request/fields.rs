@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny};
 use serde_json::value::RawValue;
 
-use super::missing;
+use super::reading::missing;
 use crate::refusal::{Code, Refusal};
 
 /// An operation, by what it is called.

@@ -1,4 +1,4 @@
-//! Writes that wait until they are on disk, and who waits for each.
+//! Writes that wait until they are on disk, who waits for each, and what they are told.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -7,10 +7,11 @@ use plantd_client::{Pledge, WorkerError};
 use slotmap::SlotMap;
 use tokio::sync::{mpsc, oneshot};
 
-use super::{Answer, Service, clock, damaged, written_reply};
+use super::{Answer, Service, clock, damaged};
 use crate::refusal::{Code, Refusal};
-use crate::request::WriteRequest;
-use crate::store::{Answered, Condition, Submission, Ticket};
+use crate::reply::Object;
+use crate::request::{Action, Edit, Write, WriteRequest};
+use crate::store::{Answered, Condition, Edited, Submission, Ticket, Written};
 
 /// What a task that waits for a write is told.
 type Told = Result<Answer, WorkerError>;
@@ -109,6 +110,82 @@ impl Service {
                 By::Task(sender) => drop(sender.send(Err(disk_failed()))),
             }
         }
+    }
+}
+
+/// What a client is told whose write is on disk.
+fn written_reply(write: &Write, written: &Written, echo: bool) -> Vec<u8> {
+    let mut out = Object::data();
+    match (write, written) {
+        (Write::CreateScope(scope), Written::Scope { sequence, .. }) => {
+            out.text("scope", scope.as_str())
+                .text("status", "created")
+                .number("sequence", *sequence);
+        }
+        (Write::DeleteScope(scope), Written::Scope { sequence, deleted }) => {
+            out.text("scope", scope.as_str())
+                .text("status", "deleted")
+                .number("deleted", *deleted)
+                .number("sequence", *sequence);
+        }
+        (Write::Edit(edit), Written::Edit(edited)) => write_edited(&mut out, edit, *edited, echo),
+        (Write::Batch(edits), Written::Batch(edited)) => {
+            out.list("results");
+            for (edit, edited) in edits.iter().zip(edited) {
+                out.item()
+                    .text("scope", edit.scope.as_str())
+                    .text("key", edit.key.as_str())
+                    .number("version", edited.version)
+                    .number("previous", edited.previous)
+                    .end();
+            }
+            out.end().number("count", edits.len() as u64);
+        }
+        (
+            Write::DeletePrefix { scope, prefix, .. },
+            Written::Prefix {
+                deleted,
+                has_more,
+                sequence,
+            },
+        ) => {
+            out.text("scope", scope.as_str())
+                .text("prefix", prefix)
+                .number("deleted", *deleted)
+                .flag("more", *has_more)
+                .number("sequence", *sequence);
+        }
+        // An answer is that of its write: an id is bound to what it was used for.
+        (_, _) => {}
+    }
+    out.finish()
+}
+
+fn write_edited(out: &mut Object, edit: &Edit, edited: Edited, echo: bool) {
+    out.text("scope", edit.scope.as_str())
+        .text("key", edit.key.as_str());
+    match &edit.action {
+        Action::Set { value, .. } => {
+            if echo {
+                out.value(value);
+            }
+            out.text("status", "set")
+                .number("version", edited.version)
+                .number("previous", edited.previous);
+        }
+        Action::Delete => {
+            out.text("status", "deleted")
+                .number("version", edited.version)
+                .number("previous", edited.previous);
+        }
+        Action::Touch { ttl } => {
+            out.text("status", "touched")
+                .number("version", edited.version);
+            if let Some(ttl) = ttl {
+                out.seconds("ttl", *ttl);
+            }
+        }
+        Action::Check => {}
     }
 }
 

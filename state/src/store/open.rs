@@ -17,8 +17,9 @@ use super::mark::{Mark, Marked};
 use super::progress::Progress;
 use super::reader::Pool;
 use super::recent::Recent;
+use super::row::StoreRow;
 use super::schema;
-use super::writer::{StoreRow, Writer, WriterError, fold_history};
+use super::writer::{Writer, WriterError, fold_history};
 use super::{Announcement, Fault, Identity, Lock, Options, Shared, Store, WAITING};
 
 /// The first version of SQLite in which a reset of the WAL cannot damage the database.

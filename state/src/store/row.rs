@@ -3,12 +3,14 @@
 //! A checksum is the CRC-32 of what a row means, with the place where it stands: a row that is
 //! whole and elsewhere is not right either. CRC-32 finds every damage of up to four bytes in a row.
 
-use crc32fast::Hasher;
 use rusqlite::types::ValueRef;
 use rusqlite::{Row, ToSql};
 
 use super::Fault;
+use super::clock;
+use super::mark::Identity;
 use super::recent::Kept;
+use super::sum::Sum;
 use crate::names::Key;
 use crate::value::Value;
 
@@ -114,6 +116,29 @@ impl ScopeRow {
             return Err(damaged());
         }
         Ok((scope, read))
+    }
+}
+
+/// What a store knows of itself, apart from its scopes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct StoreRow {
+    pub(super) identity: Identity,
+    /// The backup that it was restored from.
+    pub(super) origin: Option<String>,
+    pub(super) commits: u64,
+    pub(super) kept: clock::Kept,
+}
+
+impl StoreRow {
+    pub(super) fn checksum(&self) -> u32 {
+        let mut sum = Sum::of("store");
+        sum.bytes(&self.identity)
+            .text(self.origin.as_deref().unwrap_or_default())
+            .number(self.commits as i64)
+            .number(self.kept.stamp)
+            .number(self.kept.clock)
+            .number(self.kept.wall);
+        sum.end()
     }
 }
 
@@ -386,64 +411,4 @@ fn text<'a>(row: &'a Row<'_>, column: usize) -> rusqlite::Result<Option<&'a str>
 /// A number that is never below 0; its bits, so that no damage is taken for an error of its own.
 fn unsigned(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
     row.get::<_, i64>(column).map(|number| number as u64)
-}
-
-/// A checksum on its way: each part is told apart from the next.
-pub(super) struct Sum {
-    hasher: Hasher,
-    /// What is to be hashed next: many short parts take longer than one long one.
-    parts: [u8; PARTS_BYTES],
-    length: usize,
-}
-
-/// Enough for the parts of a row, apart from its value.
-const PARTS_BYTES: usize = 256;
-
-impl Sum {
-    pub(super) fn of(table: &str) -> Self {
-        let mut sum = Self {
-            hasher: Hasher::new(),
-            parts: [0; PARTS_BYTES],
-            length: 0,
-        };
-        sum.text(table);
-        sum
-    }
-
-    pub(super) fn text(&mut self, text: &str) -> &mut Self {
-        self.bytes(text.as_bytes())
-    }
-
-    pub(super) fn bytes(&mut self, bytes: &[u8]) -> &mut Self {
-        self.number(bytes.len() as i64).add(bytes)
-    }
-
-    pub(super) fn number(&mut self, number: i64) -> &mut Self {
-        self.add(&number.to_le_bytes())
-    }
-
-    fn add(&mut self, part: &[u8]) -> &mut Self {
-        if part.len() > PARTS_BYTES - self.length {
-            self.hasher.update(&self.parts[..self.length]);
-            self.length = 0;
-        }
-        match self.parts.get_mut(self.length..self.length + part.len()) {
-            Some(room) => {
-                room.copy_from_slice(part);
-                self.length += part.len();
-            }
-            None => self.hasher.update(part),
-        }
-        self
-    }
-
-    pub(super) fn value(&mut self, value: &Value) -> &mut Self {
-        self.text(value.content_type().unwrap_or_default());
-        self.bytes(value.data())
-    }
-
-    pub(super) fn end(mut self) -> u32 {
-        self.hasher.update(&self.parts[..self.length]);
-        self.hasher.finalize()
-    }
 }

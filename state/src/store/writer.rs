@@ -5,6 +5,7 @@ mod answers;
 mod crowd;
 mod edits;
 mod folding;
+mod group;
 mod past;
 mod scopes;
 mod statements;
@@ -12,9 +13,7 @@ mod syncing;
 mod upkeep;
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::mem;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
@@ -25,12 +24,11 @@ use rusqlite::wal::CheckpointMode;
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
-use super::clock::{Clock, Kept};
-use super::mark::{Identity, Mark};
-use super::outcome::Outcome;
+use super::clock::Clock;
+use super::mark::Mark;
 use super::progress::Progress;
 use super::recent::Recent;
-use super::row::{Change, ScopeRow, Sum};
+use super::row::{Change, ScopeRow, StoreRow};
 use super::{Fault, Options, Shared, read_store_row};
 use crate::names::Scope;
 use crate::refusal::Refusal;
@@ -39,11 +37,10 @@ pub(super) use answers::answer_checksum;
 use crowd::Crowd;
 use folding::Folding;
 pub(super) use folding::fold_history;
+use group::Group;
 use statements::Statements;
-use syncing::{Committed, Syncing, Telling};
+use syncing::{Syncing, Telling};
 
-/// The most writes of a group.
-const GROUP: usize = 1_024;
 /// How often what is overdue is looked after, at least.
 const TURN: Duration = Duration::from_millis(100);
 /// How often the rest of the upkeep is done.
@@ -102,29 +99,6 @@ pub(crate) struct Announcement {
     pub(crate) change: Change,
 }
 
-/// What a store knows of itself, apart from its scopes.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct StoreRow {
-    pub(super) identity: Identity,
-    /// The backup that it was restored from.
-    pub(super) origin: Option<String>,
-    pub(super) commits: u64,
-    pub(super) kept: Kept,
-}
-
-impl StoreRow {
-    pub(super) fn checksum(&self) -> u32 {
-        let mut sum = Sum::of("store");
-        sum.bytes(&self.identity)
-            .text(self.origin.as_deref().unwrap_or_default())
-            .number(self.commits as i64)
-            .number(self.kept.stamp)
-            .number(self.kept.clock)
-            .number(self.kept.wall);
-        sum.end()
-    }
-}
-
 /// The writer's state. What it holds of the tables is as they are between two groups.
 pub(super) struct Writer<'c> {
     connection: &'c Connection,
@@ -151,21 +125,6 @@ pub(super) struct Writer<'c> {
     group: Group,
     /// Empty between two groups: the room for the submissions of one.
     submitted: Vec<Submission>,
-}
-
-/// What the present group has done to the writer's state.
-#[derive(Default)]
-struct Group {
-    /// Scopes as they were before.
-    before: BTreeMap<Scope, Option<ScopeRow>>,
-    /// What it has changed, which is announced afterwards.
-    announcements: Vec<Announcement>,
-    /// The ids of those changes that the history does not have yet: the last ones.
-    unlogged: Vec<i64>,
-    /// What it comes to for values.
-    outcome: Outcome,
-    /// Scopes whose sweep it has ended.
-    swept: Vec<Scope>,
 }
 
 /// The wall clock, the one clock and the clock of `ttl`, as they are for a whole group.
@@ -307,103 +266,6 @@ impl<'c> Writer<'c> {
         Ok(())
     }
 
-    /// Commits a group, of these and of what else is submitted, and has it answered, which leaves none. When it fails for a
-    /// reason that may lie in one write, each is tried alone.
-    fn commit_group(
-        &mut self,
-        group: &mut Vec<Submission>,
-        submissions: Option<&Receiver<Submission>>,
-        now: Now,
-    ) -> Result<(), Fault> {
-        match self.try_group(group, submissions, now) {
-            Ok(answers) => self.after_commit(group.drain(..).zip(answers).collect()),
-            Err(fault @ Fault::Damaged { .. }) if group.len() > 1 => {
-                self.roll_back()?;
-                tracing::debug!(%fault, "a group is committed one by one");
-                for submission in group.drain(..) {
-                    self.commit_group(&mut vec![submission], None, now)?;
-                }
-                Ok(())
-            }
-            Err(fault @ (Fault::Full | Fault::Held | Fault::Damaged { .. })) => {
-                self.roll_back()?;
-                self.shared.show_refusing(&fault);
-                let refuse = |submission| (submission, Err(fault.refusal()));
-                // Who no longer waits for an answer needs none.
-                let _ = self.answers.send(group.drain(..).map(refuse).collect());
-                Ok(())
-            }
-            // Nobody is answered: what was being committed may be on disk or not.
-            Err(fault @ (Fault::Overtaken | Fault::Sqlite(_) | Fault::File(_))) => Err(fault),
-        }
-    }
-
-    /// Decides and commits a group. While the group before is synced, more is taken into it, and while the
-    /// rest of a [crowd](crowd) is on its way.
-    fn try_group(
-        &mut self,
-        group: &mut Vec<Submission>,
-        submissions: Option<&Receiver<Submission>>,
-        mut now: Now,
-    ) -> Result<Vec<Answer>, Fault> {
-        self.statements.begin.execute([])?;
-        self.fold_some(now)?;
-        self.expire_due(now)?;
-        let mut answers = Vec::new();
-        let mut patience = self.crowd.patience(self.syncing.took());
-        loop {
-            let is_free = self.syncing.is_free()?;
-            if let Some(submissions) = submissions {
-                group.extend(submissions.try_iter().take(GROUP - group.len()));
-            }
-            answers.reserve(group.len() - answers.len());
-            let is_idle = answers.len() == group.len();
-            for submission in &group[answers.len()..] {
-                answers.push(self.answer(submission, now)?);
-            }
-            if is_free {
-                let next = submissions.and_then(|submissions| {
-                    let left = patience.left(group.len(), || self.now().instant)?;
-                    submissions.recv_timeout(left).ok()
-                });
-                let Some(next) = next else { break };
-                group.push(next);
-            } else if is_idle {
-                self.syncing.wait()?;
-            }
-            now = self.now();
-        }
-        self.end_group(now)?;
-        self.commit()?;
-        self.crowd.committed(group.len());
-        Ok(answers)
-    }
-
-    /// Commits what was decided; the disk is free. Readers may see it from here on.
-    fn commit(&mut self) -> Result<(), Fault> {
-        self.syncing.wait()?;
-        self.shared.beat(self.now().instant);
-        let outcome = mem::take(&mut self.group.outcome);
-        self.folding.last_group = outcome.values.len();
-        self.progress.begin(self.row.commits);
-        self.recent.begin_commit(self.heads(), outcome);
-        let committed = self.statements.commit.execute([]);
-        if committed.is_err() {
-            self.recent.undo_commit();
-            self.progress.undo();
-        }
-        committed?;
-        Ok(())
-    }
-
-    /// The sequences of the scopes that the group has changed.
-    fn heads(&self) -> Vec<(Scope, u64)> {
-        let changed = self.group.before.keys();
-        let heads =
-            changed.filter_map(|scope| Some((scope.clone(), self.scopes.get(scope)?.sequence)));
-        heads.collect()
-    }
-
     fn decide(&mut self, write: &Write, now: Now) -> Result<Answer, Fault> {
         match write {
             Write::CreateScope(scope) => self.create_scope(scope, now),
@@ -415,110 +277,6 @@ impl<'c> Writer<'c> {
                 prefix,
                 limit,
             } => self.delete_prefix(scope, prefix, *limit, now),
-        }
-    }
-
-    /// Writes what the group has changed of scopes, and that there was a commit.
-    fn end_group(&mut self, now: Now) -> Result<(), Fault> {
-        self.write_log()?;
-        self.shorten_histories(now)?;
-        self.write_scopes()?;
-        let kept = self.clock.kept(now.instant, now.wall);
-        let row = StoreRow {
-            commits: self.row.commits + 1,
-            kept,
-            ..self.row.clone()
-        };
-        let updated = self.statements.store.execute((
-            row.commits as i64,
-            kept.stamp,
-            kept.clock,
-            kept.wall,
-            row.checksum(),
-        ))?;
-        if updated == 0 {
-            return Err(Fault::Overtaken);
-        }
-        self.row = row;
-        Ok(())
-    }
-
-    /// Has what was committed synced, and everybody told of it.
-    fn after_commit(&mut self, answers: Answered) -> Result<(), Fault> {
-        let heads = self.heads();
-        let group = self.next_group();
-        self.syncing.sync(Committed {
-            commits: self.row.commits,
-            heads,
-            announcements: group.announcements,
-            answers,
-        })
-    }
-
-    /// Takes the present group, in whose place comes one that may be as large.
-    fn next_group(&mut self) -> Group {
-        let size = self.folding.last_group;
-        let next = Group {
-            announcements: Vec::with_capacity(size),
-            unlogged: Vec::with_capacity(size),
-            outcome: Outcome::with_capacity(size),
-            ..Group::default()
-        };
-        mem::replace(&mut self.group, next)
-    }
-
-    /// Undoes the present group, in the tables and here.
-    fn roll_back(&mut self) -> Result<(), Fault> {
-        if !self.connection.is_autocommit() {
-            self.connection.execute_batch("ROLLBACK")?;
-        }
-        self.folding.give_up_sweep();
-        let Group { before, swept, .. } = self.next_group();
-        self.folding.put_back(swept);
-        for (scope, row) in before {
-            match row {
-                Some(row) => drop(self.scopes.insert(scope, row)),
-                None => drop(self.scopes.remove(&scope)),
-            }
-        }
-        let found = read_store_row(self.connection)?;
-        // Its count is not to be taken for the own one.
-        if found.commits > self.row.commits {
-            return Err(Fault::Overtaken);
-        }
-        self.row = found;
-        self.next_due = self.read_next_due()?;
-        Ok(())
-    }
-
-    fn show_sizes(&self) {
-        let size = |path: &Path| fs::metadata(path).map_or(0, |file| file.len());
-        let metrics = &self.shared.metrics;
-        let database = &self.options.database;
-        metrics.file_bytes.set(size(database).cast_signed());
-        let wal = super::beside(database, "-wal");
-        metrics.wal_bytes.set(size(&wal).cast_signed());
-    }
-
-    /// Brings the WAL into the database, as far as readers let it.
-    fn checkpoint(&mut self, mode: CheckpointMode) -> Result<(), Fault> {
-        match self.connection.wal_checkpoint_v2(None::<&str>, mode) {
-            Ok(_) => {
-                self.wal_pages.store(0, Ordering::Relaxed);
-                Ok(())
-            }
-            Err(error) => match Fault::from(error) {
-                Fault::Full => {
-                    self.shared.show_refusing(&Fault::Full);
-                    Ok(())
-                }
-                // A reader is in the way; the next one will do.
-                Fault::Held => Ok(()),
-                fault @ (Fault::Damaged { .. }
-                | Fault::Overtaken
-                | Fault::Sqlite(_)
-                | Fault::File(_)) => Err(fault),
-            },
         }
     }
 

@@ -5,7 +5,7 @@ use super::{Answer, Now, Submission, Writer, Written};
 use crate::refusal::{Code, Refusal};
 use crate::request::WriteId;
 use crate::store::Fault;
-use crate::store::row::Sum;
+use crate::store::sum::Sum;
 
 impl Writer<'_> {
     /// Decides one write, or repeats what came of it when it was asked before.

@@ -1,14 +1,19 @@
 //! What the writer does without being asked: values whose time has passed, history that is too
-//! old or too long, and answers that nobody will ask for again.
+//! old or too long, answers that nobody will ask for again, and the WAL, which is brought into the database.
 
+use std::fs;
 use std::ops::Bound;
+use std::path::Path;
+use std::sync::atomic::Ordering;
+
+use rusqlite::wal::CheckpointMode;
 
 use super::past::Surplus;
 use super::{Now, Writer};
 use crate::names::{Key, Scope};
-use crate::store::Fault;
 use crate::store::clock::signed;
 use crate::store::row::{Entry, Event, Found, change_id};
+use crate::store::{Fault, beside};
 
 /// The most values that expire in one group.
 const EXPIRED: i64 = 1_000;
@@ -242,5 +247,36 @@ impl Writer<'_> {
 
     fn oldest_answer(&self, now: Now) -> i64 {
         now.clock - signed(self.options.retry_window)
+    }
+
+    pub(super) fn show_sizes(&self) {
+        let size = |path: &Path| fs::metadata(path).map_or(0, |file| file.len());
+        let metrics = &self.shared.metrics;
+        let database = &self.options.database;
+        metrics.file_bytes.set(size(database).cast_signed());
+        let wal = beside(database, "-wal");
+        metrics.wal_bytes.set(size(&wal).cast_signed());
+    }
+
+    /// Brings the WAL into the database, as far as readers let it.
+    pub(super) fn checkpoint(&mut self, mode: CheckpointMode) -> Result<(), Fault> {
+        match self.connection.wal_checkpoint_v2(None::<&str>, mode) {
+            Ok(_) => {
+                self.wal_pages.store(0, Ordering::Relaxed);
+                Ok(())
+            }
+            Err(error) => match Fault::from(error) {
+                Fault::Full => {
+                    self.shared.show_refusing(&Fault::Full);
+                    Ok(())
+                }
+                // A reader is in the way; the next one will do.
+                Fault::Held => Ok(()),
+                fault @ (Fault::Damaged { .. }
+                | Fault::Overtaken
+                | Fault::Sqlite(_)
+                | Fault::File(_)) => Err(fault),
+            },
+        }
     }
 }
