@@ -2,8 +2,10 @@
 
 use bytes::{Buf, BytesMut};
 
-/// The least that is made room for.
-const MIN_READ_BYTES: usize = 4 * 1024;
+/// The least that is made room for: the allocator has a fast path for as much.
+const MIN_READ_BYTES: usize = 512;
+/// What is made room for at first.
+const FIRST_READ_BYTES: usize = 4 * 1024;
 /// The most that is made room for, but for a frame that is known to be longer.
 const MAX_READ_BYTES: usize = 256 * 1024;
 /// Up to here, what is left over is moved into a new buffer rather than grown in place.
@@ -16,7 +18,7 @@ const SMALL_READS: u8 = 4;
 /// Received bytes that wait for [`Session::decode`](crate::Session::decode).
 ///
 /// Messages are handed out as slices of this buffer, so it is never written to twice. Its room
-/// follows what arrives, from 4 KiB to 256 KiB, and in a frame that is longer it grows with the
+/// follows what arrives, from 512 bytes to 256 KiB, and in a frame that is longer it grows with the
 /// bytes that did arrive: what is merely announced reserves nothing.
 #[derive(Debug)]
 pub struct Incoming {
@@ -33,7 +35,7 @@ impl Incoming {
         Self {
             bytes: BytesMut::new(),
             allocated_bytes: 0,
-            read_bytes: MIN_READ_BYTES,
+            read_bytes: FIRST_READ_BYTES,
             small_reads: 0,
             missing_bytes: 0,
         }

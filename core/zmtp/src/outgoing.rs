@@ -115,15 +115,13 @@ impl Batch {
         chunks.chain([&self.tail[..]]).collect::<Vec<_>>().concat()
     }
 
-    pub(crate) fn into_chunks(mut self) -> impl Iterator<Item = Chunk> {
-        let is_last = !self.tail.is_empty();
-        self.close_tail();
-        if let Some(last) = self.chunks.last_mut()
-            && is_last
-        {
-            last.excess_bytes = self.tail.capacity();
-        }
-        self.chunks.into_iter()
+    pub(crate) fn into_chunks(self) -> impl Iterator<Item = Chunk> {
+        let Self { chunks, tail, .. } = self;
+        let last = (!tail.is_empty()).then(|| Chunk {
+            excess_bytes: tail.capacity() - tail.len(),
+            bytes: tail.freeze(),
+        });
+        chunks.into_iter().chain(last)
     }
 
     /// Makes a chunk of the tail, whose unused room stays for the next envelope.

@@ -27,7 +27,7 @@ fn room_grows_while_reads_fill_it_and_shrinks_when_they_do_not() {
         .collect();
     assert_eq!(reads, doubling);
 
-    for _ in 0..6 * SMALL_READS {
+    for _ in 0..9 * SMALL_READS {
         read(&mut incoming, 10);
         incoming.take(10);
         incoming.release();
