@@ -1,4 +1,4 @@
-//! Durations and sizes as people write and read them.
+//! Durations, sizes and counts as people write and read them.
 
 use std::time::Duration;
 
@@ -66,6 +66,12 @@ pub(crate) fn bytes(count: u64) -> String {
         unit = larger;
     }
     format!("{} {unit}", three_digits(scaled))
+}
+
+/// `1 key`, and `0 keys` or `12 keys`.
+pub(crate) fn counted(count: u64, one: &str) -> String {
+    let ending = if count == 1 { "" } else { "s" };
+    format!("{count} {one}{ending}")
 }
 
 pub(crate) fn milliseconds(duration: Duration) -> f64 {
@@ -139,6 +145,12 @@ mod tests {
         ] {
             assert_eq!(duration(Duration::from_micros(micros)), shown);
         }
+    }
+
+    #[test]
+    fn one_of_a_kind_is_shown_in_the_singular() {
+        let shown = [0, 1, 2].map(|count| counted(count, "key"));
+        assert_eq!(shown, ["0 keys", "1 key", "2 keys"]);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::{Service, Subject};
 use crate::cli::BatchArguments;
 use crate::failure::Failure;
-use crate::output::{Format, Output};
+use crate::output::{Format, Output, units};
 
 impl Service {
     pub(super) async fn batch(
@@ -83,7 +83,7 @@ impl Service {
         };
         match output.format() {
             Format::Json => output.json(&Deleted { scope, deleted }),
-            Format::Text => output.line(&format!("{deleted} keys deleted")),
+            Format::Text => output.line(&format!("{} deleted", units::counted(deleted, "key"))),
         }
     }
 

@@ -239,8 +239,9 @@ fn of_service(stats: Result<StateStats, ReadError>) -> Result<Counts, ReadError>
         })
         .map(|(name, value)| (name.to_owned(), value));
     let each = stats.shards.iter().map(|shard| {
-        let size = units::bytes(shard.file_bytes);
-        let value = format!("{} scopes, {} keys, {size}", shard.scopes, shard.keys);
+        let scopes = units::counted(shard.scopes, "scope");
+        let keys = units::counted(shard.keys, "key");
+        let value = format!("{scopes}, {keys}, {}", units::bytes(shard.file_bytes));
         (format!("shard {}", shard.name), value)
     });
     Ok(Counts::new(json, rows.chain(each)))

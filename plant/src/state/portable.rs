@@ -15,7 +15,7 @@ use super::render::Scoped;
 use super::{Service, Subject};
 use crate::cli::{ExportArguments, ImportArguments};
 use crate::failure::Failure;
-use crate::output::{Format, Output};
+use crate::output::{Format, Output, units};
 use crate::signals::StopSignals;
 
 /// The most operations of a batch, and bytes of its lines.
@@ -66,7 +66,7 @@ impl Service {
                     of: &entry,
                 })?;
                 count += 1;
-                progress.show(|| format!("{count} keys"));
+                progress.show(|| units::counted(count, "key"));
             }
         }
         Ok(())
@@ -128,7 +128,7 @@ impl Service {
         drop(progress);
         match output.format() {
             Format::Json => output.json(&Imported { lines: done }),
-            Format::Text => output.line(&format!("{done} lines imported")),
+            Format::Text => output.line(&format!("{} imported", units::counted(done, "line"))),
         }
     }
 

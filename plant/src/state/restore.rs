@@ -60,12 +60,12 @@ fn show(made: &Made, to: &Path, output: &mut Output) -> Result<(), Failure> {
         }));
     }
     let of = Timestamp::from_nanosecond(made.timestamp.into()).unwrap_or_default();
-    let Made {
-        name, scopes, keys, ..
-    } = made;
     let to = to.display();
+    let keys = units::counted(made.keys, "key");
+    let scopes = units::counted(made.scopes, "scope");
     output.line(&format!(
-        "{to}: {keys} keys of {scopes} scopes, as they were at {of:.0} ({name})"
+        "{to}: {keys} of {scopes}, as they were at {of:.0} ({})",
+        made.name
     ))?;
     output.line(&format!("start it with: plantd-state --db {to}"))
 }

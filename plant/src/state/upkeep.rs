@@ -9,7 +9,11 @@ use crate::failure::Failure;
 use crate::output::{Format, Output, units};
 
 fn backup_line(name: &str, keys: u64, bytes: u64) -> String {
-    format!("{name}: {keys} keys, {}", units::bytes(bytes))
+    format!(
+        "{name}: {}, {}",
+        units::counted(keys, "key"),
+        units::bytes(bytes)
+    )
 }
 
 impl Service {
@@ -43,8 +47,10 @@ impl Service {
                 "bytes": done.bytes, "backup": done.backup,
             })),
             Format::Text => output.line(&format!(
-                "{} keys and {} changes of {} scopes are as they were written",
-                done.keys, done.changes, done.scopes
+                "as they were written: {} and {} of {}",
+                units::counted(done.keys, "key"),
+                units::counted(done.changes, "change"),
+                units::counted(done.scopes, "scope"),
             )),
         }
     }

@@ -186,10 +186,10 @@ fn keys_scopes_history_and_counts_are_listed() {
     assert!(plant.run(&["stats"]).stdout.contains("\nkeys "));
     plant
         .run(&["delete-prefix", SCOPE, "a"])
-        .printed("1 keys deleted\n");
+        .printed("1 key deleted\n");
     plant
         .run(&["delete-scope", SCOPE])
-        .printed("1 keys deleted\n");
+        .printed("1 key deleted\n");
 }
 
 #[test]
@@ -279,7 +279,7 @@ fn what_was_exported_is_imported_and_goes_on_where_it_stopped() {
         .printed("3 keys deleted\n");
     plant
         .run(&["delete-scope", "org.other"])
-        .printed("1 keys deleted\n");
+        .printed("1 key deleted\n");
 
     let import = |more: &[&str], lines: &str| {
         let arguments = [&["state", "import"], more].concat();
@@ -360,7 +360,7 @@ fn the_store_is_verified() {
     plant.set("a", "1");
     plant
         .run(&["verify"])
-        .printed("1 keys and 2 changes of 1 scopes are as they were written\n");
+        .printed("as they were written: 1 key and 2 changes of 1 scope\n");
     let verified = &plant.json(&["verify"])[0];
     assert_eq!(
         (&verified["keys"], &verified["scopes"]),
