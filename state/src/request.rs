@@ -223,15 +223,7 @@ impl Operation {
         let read = match operation.kind {
             fields::Kind::CreateScope => Write::CreateScope(fields.scope()?),
             fields::Kind::DeleteScope => Write::DeleteScope(fields.scope()?),
-            fields::Kind::Set => {
-                Write::Edit(fields.edit(fields.scope()?, fields::Kind::Set, limits)?)
-            }
-            fields::Kind::Delete => {
-                Write::Edit(fields.edit(fields.scope()?, fields::Kind::Delete, limits)?)
-            }
-            fields::Kind::Touch => {
-                Write::Edit(fields.edit(fields.scope()?, fields::Kind::Touch, limits)?)
-            }
+            fields::Kind::Edit(kind) => Write::Edit(fields.edit(fields.scope()?, kind, limits)?),
             fields::Kind::Batch => Write::Batch(fields.batch(limits)?),
             fields::Kind::DeletePrefix => Write::DeletePrefix {
                 scope: fields.scope()?,

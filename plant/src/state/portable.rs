@@ -118,7 +118,7 @@ impl Service {
                 .is_some_and(|line| pending.has_room_for(line));
             if !has_room {
                 done = self.finish(std::mem::take(&mut pending), done).await?;
-                progress.show(|| format!("{done} lines"));
+                progress.show(|| units::counted(done, "line"));
             }
             let Some(line) = parsed else {
                 break;

@@ -55,10 +55,8 @@ impl Aim {
                 has_progress,
             },
             Kind::Shards => Self::Shards,
-            Kind::Set
+            Kind::Edit(_)
             | Kind::Get
-            | Kind::Delete
-            | Kind::Touch
             | Kind::DeletePrefix
             | Kind::CreateScope
             | Kind::DeleteScope

@@ -11,19 +11,17 @@ use crate::refusal::{Code, Refusal};
 
 /// An operation, by what it is called.
 #[derive(Debug)]
-pub(super) struct Named {
+pub(super) struct Named<K> {
     pub(super) name: &'static str,
-    pub(super) kind: Kind,
+    pub(super) kind: K,
     /// Its fields, without `scope`, `service` and `token`.
     fields: &'static [&'static str],
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
-    Set,
+    Edit(EditKind),
     Get,
-    Delete,
-    Touch,
     Batch,
     DeletePrefix,
     CreateScope,
@@ -39,7 +37,17 @@ pub(super) enum Kind {
     Shards,
 }
 
-const fn named(name: &'static str, kind: Kind, fields: &'static [&'static str]) -> Named {
+/// What an edit of a key does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum EditKind {
+    Set,
+    Delete,
+    Touch,
+    /// Only in a batch.
+    Check,
+}
+
+const fn named<K: Copy>(name: &'static str, kind: K, fields: &'static [&'static str]) -> Named<K> {
     Named { name, kind, fields }
 }
 
@@ -67,11 +75,19 @@ const SET_IN_BATCH: &[&str] = &[
 ];
 
 /// Every operation; those that are asked most come first.
-const OPERATIONS: &[Named] = &[
-    named("state-set", Kind::Set, SET),
+const OPERATIONS: &[Named<Kind>] = &[
+    named("state-set", Kind::Edit(EditKind::Set), SET),
     named("state-get", Kind::Get, &["key", "version"]),
-    named("delete", Kind::Delete, &["key", "if-version", "id"]),
-    named("touch", Kind::Touch, &["key", "ttl", "if-version", "id"]),
+    named(
+        "delete",
+        Kind::Edit(EditKind::Delete),
+        &["key", "if-version", "id"],
+    ),
+    named(
+        "touch",
+        Kind::Edit(EditKind::Touch),
+        &["key", "ttl", "if-version", "id"],
+    ),
     named("batch", Kind::Batch, &["operations", "create-scope", "id"]),
     named(
         "delete-prefix",
@@ -104,7 +120,7 @@ const OPERATIONS: &[Named] = &[
 ];
 
 /// The operation of a name.
-pub(super) fn operation(name: &[u8]) -> Result<&'static Named, Refusal> {
+pub(super) fn operation(name: &[u8]) -> Result<&'static Named<Kind>, Refusal> {
     let mut known = OPERATIONS.iter();
     known
         .find(|known| known.name.as_bytes() == name)
@@ -125,11 +141,15 @@ pub(crate) fn operations() -> impl Iterator<Item = &'static str> {
 }
 
 /// What an operation of a batch may be.
-const IN_BATCH: &[Named] = &[
-    named("set", Kind::Set, SET_IN_BATCH),
-    named("delete", Kind::Delete, &["op", "key", "if-version"]),
-    named("touch", Kind::Touch, &["op", "key", "ttl", "if-version"]),
-    named("check", Kind::Get, &["op", "key", "if-version"]),
+const IN_BATCH: &[Named<EditKind>] = &[
+    named("set", EditKind::Set, SET_IN_BATCH),
+    named("delete", EditKind::Delete, &["op", "key", "if-version"]),
+    named(
+        "touch",
+        EditKind::Touch,
+        &["op", "key", "ttl", "if-version"],
+    ),
+    named("check", EditKind::Check, &["op", "key", "if-version"]),
 ];
 
 /// Every field that there is.
@@ -193,7 +213,7 @@ fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(from: D) -> Result<Op
 }
 
 impl<'a> Fields<'a> {
-    pub(super) fn parse(json: &'a [u8], operation: &Named) -> Result<Self, Refusal> {
+    pub(super) fn parse(json: &'a [u8], operation: &Named<Kind>) -> Result<Self, Refusal> {
         let fields = Self::read(json)?;
         fields.check(operation)?;
         Ok(fields)
@@ -217,7 +237,7 @@ impl<'a> Fields<'a> {
     }
 
     /// Refuses the first field that an operation does not have.
-    fn check(&self, operation: &Named) -> Result<(), Refusal> {
+    fn check<K>(&self, operation: &Named<K>) -> Result<(), Refusal> {
         let has = [
             ("key", self.key.is_some()),
             ("value", self.value.is_some()),
@@ -262,14 +282,14 @@ impl<'a> Fields<'a> {
 }
 
 /// What an operation of a batch is.
-pub(super) fn batch_kind(fields: &Fields<'_>) -> Result<Kind, Refusal> {
+pub(super) fn batch_kind(fields: &Fields<'_>) -> Result<EditKind, Refusal> {
     let op = fields.op.as_deref().ok_or_else(|| missing("op"))?;
     let Some(operation) = IN_BATCH.iter().find(|known| known.name == op) else {
         let error = format!("op: there is no {op:?} in a batch; write set, delete, touch or check");
         return Err(Refusal::new(Code::BadRequest, error));
     };
     fields.check(operation)?;
-    if operation.name == "check" && fields.if_version.is_none() {
+    if operation.kind == EditKind::Check && fields.if_version.is_none() {
         return Err(missing("if-version"));
     }
     Ok(operation.kind)

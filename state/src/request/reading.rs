@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::value::RawValue;
 
-use super::fields::{self, Fields};
+use super::fields::{self, EditKind, Fields};
 use super::{
     Action, BATCH_BYTES, BATCH_OPERATIONS, Condition, Edit, Filter, From, Limits, PAGE, Page,
     Range, WatchRequest, WriteId,
@@ -92,7 +92,7 @@ impl Fields<'_> {
     pub(super) fn edit(
         &self,
         scope: Scope,
-        kind: fields::Kind,
+        kind: EditKind,
         limits: &Limits,
     ) -> Result<Edit, Refusal> {
         let condition = match (self.if_version, self.create_only.unwrap_or(false)) {
@@ -105,27 +105,14 @@ impl Fields<'_> {
             }
         };
         let action = match kind {
-            fields::Kind::Set => Action::Set {
+            EditKind::Set => Action::Set {
                 value: self.stored_value(limits)?,
                 ttl: self.ttl()?,
                 creates_scope: self.create_scope.unwrap_or(true),
             },
-            fields::Kind::Touch => Action::Touch { ttl: self.ttl()? },
-            fields::Kind::Delete => Action::Delete,
-            fields::Kind::CreateScope
-            | fields::Kind::DeleteScope
-            | fields::Kind::ListScopes
-            | fields::Kind::Get
-            | fields::Kind::DeletePrefix
-            | fields::Kind::Batch
-            | fields::Kind::ListKeys
-            | fields::Kind::History
-            | fields::Kind::Watch
-            | fields::Kind::Health
-            | fields::Kind::Stats
-            | fields::Kind::Backup
-            | fields::Kind::Verify
-            | fields::Kind::Shards => Action::Check,
+            EditKind::Touch => Action::Touch { ttl: self.ttl()? },
+            EditKind::Delete => Action::Delete,
+            EditKind::Check => Action::Check,
         };
         Ok(Edit {
             scope,
